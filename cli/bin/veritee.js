@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+// npm links a workspace's bin only when the file exists at install time, so this launcher is committed and loads the build.
+import { existsSync } from 'node:fs';
+
+const main = new URL('../dist/main.js', import.meta.url);
+if (!existsSync(main)) {
+  process.stderr.write('veritee is not built yet. Run `npm ci` (or `npm run build`) in the repository root.\n');
+  process.exit(70);
+}
+await import(main.href);

@@ -1,0 +1,35 @@
+// Bundles each room into its own dist/: one file per door or process, other packages left as imports. Types are checked by tsc alone.
+import { rm } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+const rooms = {
+  protocol: ['index.ts'],
+  verifier: ['index.ts'],
+  client: ['index.ts'],
+  'attestation-fixtures': ['index.ts'],
+  enclave: ['index.ts', 'main.ts', 'engine/worker.ts'],
+  host: ['index.ts', 'main.ts'],
+  cli: ['index.ts', 'main.ts'],
+};
+
+const root = new URL('..', import.meta.url).pathname;
+const { existsSync } = await import('node:fs');
+await Promise.all(
+  Object.entries(rooms).map(async ([room, entries]) => {
+    const present = entries.filter((entry) => existsSync(`${root}${room}/${entry}`));
+    await rm(`${root}${room}/dist`, { recursive: true, force: true });
+    await build({
+      absWorkingDir: `${root}${room}`,
+      entryPoints: Object.fromEntries(present.map((entry) => [entry.replace(/^.*\//, '').replace(/\.ts$/, ''), entry])),
+      outdir: 'dist',
+      bundle: true,
+      packages: 'external',
+      format: 'esm',
+      platform: 'node',
+      target: 'es2022',
+      sourcemap: true,
+      sourcesContent: false,
+      logLevel: 'warning',
+    });
+  }),
+);
