@@ -38,7 +38,10 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> | null {
   return out;
 }
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export const concat = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => join(parts);
+
+/** `concat` for lists too long to be spread into arguments. */
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const part of parts) length += part.length;
   const out = new Uint8Array(length);

@@ -6,7 +6,7 @@
  * cbor-x and its like accept duplicate keys, long integers and bad UTF-8, so the strict reader is our own;
  * it is tested against `cbor2 {cde: true}`.
  */
-import { type Bytes, bytes, concat, equalBytes, fromUtf8, utf8 } from './bytes.ts';
+import { type Bytes, bytes, equalBytes, fromUtf8, join, utf8 } from './bytes.ts';
 import { EvidenceError } from './errors.ts';
 
 export type CborKey = number | bigint | string;
@@ -14,6 +14,8 @@ export type CborMap = ReadonlyMap<CborKey, Cbor>;
 export type Cbor = number | bigint | string | boolean | null | Uint8Array | readonly Cbor[] | CborMap;
 
 export const MAX_DEPTH = 16;
+/** Values in one reading. An empty map is one byte on the wire and some two hundred in memory. */
+export const MAX_ITEMS = 65_536;
 
 function head(major: number, value: bigint): Uint8Array {
   const type = major << 5;
@@ -66,7 +68,7 @@ function encodeParts(value: Cbor, depth: number, out: Uint8Array[]): void {
 export function encodeCbor(value: Cbor): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   encodeParts(value, 0, parts);
-  return concat(...parts);
+  return join(parts);
 }
 
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -95,6 +97,7 @@ class Reader {
   readonly data: Uint8Array;
   readonly what: string;
   offset = 0;
+  #items = 0;
 
   constructor(data: Uint8Array, what: string) {
     this.data = data;
@@ -139,6 +142,7 @@ class Reader {
 
   value(depth: number): Cbor {
     if (depth > MAX_DEPTH) this.fail(`nested deeper than ${MAX_DEPTH}`);
+    if (++this.#items > MAX_ITEMS) this.fail(`more than ${MAX_ITEMS} values`);
     const initial = this.take(1)[0] as number;
     const info = initial & 0x1f;
     switch (initial >> 5) {
@@ -151,7 +155,7 @@ class Reader {
       case 3:
         return this.text(this.length(info));
       case 4:
-        return Array.from({ length: this.length(info) }, () => this.value(depth + 1));
+        return this.array(this.length(info), depth);
       case 5:
         return this.map(this.length(info), depth);
       case 6:
@@ -173,14 +177,20 @@ class Reader {
     }
   }
 
+  array(count: number, depth: number): readonly Cbor[] {
+    const items: Cbor[] = []; // grows as items are read: the count is only a claim
+    for (let i = 0; i < count; i++) items.push(this.value(depth + 1));
+    return items;
+  }
+
   map(count: number, depth: number): CborMap {
     const map = new Map<CborKey, Cbor>();
     let before: Uint8Array | null = null;
     for (let i = 0; i < count; i++) {
       const start = this.offset;
-      const key = this.value(MAX_DEPTH); // keys are integers or text: nothing nests below them
-      if (typeof key !== 'number' && typeof key !== 'bigint' && typeof key !== 'string')
-        this.fail('a map key that is neither integer nor text');
+      const major = (this.data[start] ?? 0) >> 5;
+      if (major > 1 && major !== 3) this.fail('a map key that is neither integer nor text'); // so nothing nests in a key
+      const key = this.value(depth + 1) as CborKey;
       const encoded = this.data.subarray(start, this.offset);
       if (before) {
         const order = compareBytes(before, encoded);
@@ -188,7 +198,7 @@ class Reader {
         if (order > 0) this.fail('map keys out of order');
       }
       before = encoded;
-      map.set(key as CborKey, this.value(depth + 1));
+      map.set(key, this.value(depth + 1));
     }
     return map;
   }
@@ -301,8 +311,10 @@ export class MapReader {
     });
   }
 
-  /** Closes the map. */
+  /** Closes the map. An unknown key is named only when it looks like a name: it comes from the sender and goes to logs. */
   end(): void {
-    for (const key of this.#map.keys()) if (!this.#seen.has(key)) this.#fail(String(key), 'unknown field');
+    for (const key of this.#map.keys()) {
+      if (!this.#seen.has(key)) this.#fail(/^-?\w{1,64}$/.test(String(key)) ? String(key) : '', 'unknown field');
+    }
   }
 }

@@ -15,7 +15,9 @@ export type Ed25519Key = Bytes<32> & { readonly [checked]: true };
 
 const MAX_CACHED_KEYS = 1024;
 const points = new Map<string, Ed25519Key>();
-const imported = new Map<string, Promise<CryptoKey | null>>();
+/** `CryptoKey`, which Node's types do not declare as a global. */
+type ImportedKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+const imported = new Map<string, Promise<ImportedKey | null>>();
 
 function remember<V>(cache: Map<string, V>, name: string, value: V): V {
   if (cache.size >= MAX_CACHED_KEYS) cache.delete(cache.keys().next().value as string);
@@ -48,17 +50,18 @@ function hasCanonicalS(signature: Uint8Array): boolean {
   return s < L;
 }
 
+async function importKey(key: Ed25519Key): Promise<ImportedKey | null> {
+  try {
+    return await crypto.subtle.importKey('raw', key, { name: 'Ed25519' }, false, ['verify']);
+  } catch {
+    return null; // no Ed25519, or no WebCrypto at all: a page that was not served securely
+  }
+}
+
 /** The WebCrypto key, or null where this runtime has no Ed25519. */
-function webCryptoKey(key: Ed25519Key): Promise<CryptoKey | null> {
+function webCryptoKey(key: Ed25519Key): Promise<ImportedKey | null> {
   const name = hex(key);
-  return (
-    imported.get(name) ??
-    remember(
-      imported,
-      name,
-      crypto.subtle.importKey('raw', key, { name: 'Ed25519' }, false, ['verify']).catch(() => null),
-    )
-  );
+  return imported.get(name) ?? remember(imported, name, importKey(key));
 }
 
 /** Pure JavaScript path: also what runs where WebCrypto lacks Ed25519. */

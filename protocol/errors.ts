@@ -64,6 +64,7 @@ export const CODES = {
   STRENGTH_INSUFFICIENT: { stage: 'appraise', action: 'retry' },
   FRESHNESS_REQUIRED: { stage: 'appraise', action: 'refuse' },
   TIME_NOT_PROVEN: { stage: 'appraise', action: 'refuse' },
+  SIGNING_KEY_NOT_ALLOWED: { stage: 'appraise', action: 'refuse' },
 
   // Inference requests.
   REQUEST_TOO_LARGE: { stage: 'request', action: 'refuse', status: 413 },
@@ -119,6 +120,8 @@ export const CODES = {
   ENCLAVE_CHANGED: { stage: 'relay', action: 'retry', status: 503 },
   EVIDENCE_NOT_READY: { stage: 'relay', action: 'retry', status: 503 },
   LOG_FORKED: { stage: 'relay', action: 'refuse', status: 500 },
+  RECEIPT_NEVER_COMMITTED: { stage: 'relay', action: 'refuse' },
+  RECEIPT_PENDING: { stage: 'relay', action: 'retry' },
   RECEIPT_UNKNOWN: { stage: 'relay', action: 'refuse', status: 404 },
   BOOT_UNKNOWN: { stage: 'relay', action: 'refuse', status: 404 },
   TILE_UNKNOWN: { stage: 'relay', action: 'refuse', status: 404 },
@@ -126,6 +129,7 @@ export const CODES = {
   STORE_FAILED: { stage: 'relay', action: 'retry', status: 503 },
   STORE_NEWER: { stage: 'relay', action: 'upgrade' },
   SERVICE_UNREACHABLE: { stage: 'relay', action: 'retry' },
+  SERVICE_REFUSED: { stage: 'relay', action: 'refuse' },
   SERVICE_ANSWER_INVALID: { stage: 'relay', action: 'refuse' },
   DATA_FOLDER_IN_USE: { stage: 'relay', action: 'refuse' },
   DATA_FOLDER_UNUSABLE: { stage: 'relay', action: 'refuse' },

@@ -12,5 +12,6 @@ export async function saltedDigest(salt: Bytes<32>, body: Uint8Array): Promise<B
   const input = new Uint8Array(32 + body.length);
   input.set(salt);
   input.set(body, 32);
-  return new Uint8Array(await crypto.subtle.digest('SHA-256', input)) as Bytes<32>;
+  const subtle = globalThis.crypto?.subtle as typeof crypto.subtle | undefined; // absent where a page was not served securely
+  return subtle ? (new Uint8Array(await subtle.digest('SHA-256', input)) as Bytes<32>) : sha256(input);
 }

@@ -79,7 +79,7 @@ export function parseEntryBundle(bundle: Uint8Array): Uint8Array[] {
     if (start > bundle.length || end > bundle.length) {
       throw new EvidenceError('EVIDENCE_MALFORMED', `entry bundle truncated at byte ${offset}`, { field: 'bundle' });
     }
-    entries.push(bundle.slice(start, end));
+    entries.push(new Uint8Array(bundle.subarray(start, end)));
     offset = end;
   }
   return entries;

@@ -1,0 +1,60 @@
+import { CodedError } from '@veritee/protocol';
+import { assess, type Expected, type Kind, toJson } from '@veritee/verifier';
+import { exitOfVerdict } from '../exit.ts';
+import { print, printJson, readAnchors, readHex, readInput, readPolicy, readSalt, readTime } from '../io.ts';
+import { renderResult } from '../render.ts';
+
+const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report'];
+
+export interface VerifyOptions {
+  readonly kind?: string;
+  readonly policy?: string;
+  readonly endorsement: readonly string[];
+  readonly crl: readonly string[];
+  readonly trustAnchor: readonly string[];
+  readonly evidence: readonly string[];
+  readonly at?: string;
+  readonly nonce?: string;
+  readonly request?: string;
+  readonly requestSalt?: string;
+  readonly response?: string;
+  readonly responseSalt?: string;
+  readonly json: boolean;
+}
+
+export async function verify(path: string, options: VerifyOptions): Promise<number> {
+  const kind = KINDS.find((one) => one === options.kind);
+  if (options.kind !== undefined && !kind)
+    throw new CodedError('USAGE', `--kind: want ${KINDS.join(', ')}`, { field: 'kind' });
+  const policy = options.policy === 'builtin:authenticity' ? options.policy : await readPolicy(options.policy);
+  const result = await assess({
+    file: await readInput(path),
+    ...(kind ? { kind } : {}),
+    policy,
+    at: readTime(options.at),
+    trustAnchors: await readAnchors(options.trustAnchor),
+    endorsements: await Promise.all(options.endorsement.map(readInput)),
+    crls: await Promise.all(options.crl.map(readInput)),
+    evidence: await Promise.all(options.evidence.map(readInput)),
+    expected: await readExpected(options),
+  });
+  if (options.json) printJson(toJson(result));
+  else print(renderResult(result));
+  return exitOfVerdict(result.verdict);
+}
+
+async function readExpected(options: VerifyOptions): Promise<Expected> {
+  const body = async (file: string | undefined, salt: string | undefined, name: 'request' | 'response') => {
+    if (file === undefined && salt === undefined) return null;
+    if (file === undefined || salt === undefined)
+      throw new CodedError('USAGE', `--${name} and --${name}-salt belong together`, { field: name });
+    return { body: await readInput(file), salt: readSalt(salt, `${name}-salt`) };
+  };
+  const request = await body(options.request, options.requestSalt, 'request');
+  const response = await body(options.response, options.responseSalt, 'response');
+  return {
+    ...(options.nonce === undefined ? {} : { nonce: readHex(options.nonce, 'nonce') }),
+    ...(request ? { request } : {}),
+    ...(response ? { response } : {}),
+  };
+}

@@ -1,0 +1,2 @@
+export { run } from './program.ts';
+export { type LocalService, type ServiceOptions, sampleModels, startService, untilReady } from './service.ts';

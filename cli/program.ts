@@ -1,0 +1,142 @@
+import { CodedError } from '@veritee/protocol';
+import { Command, CommanderError } from 'commander';
+import { EXIT } from './exit.ts';
+import packageJson from './package.json' with { type: 'json' };
+
+/** The status a command ends with; set by the action that ran. */
+interface Ended {
+  status: number;
+}
+
+const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+
+/** Each verb loads the one module it calls, so that `veritee verify` starts without a server in memory. */
+function program(ended: Ended): Command {
+  const root = new Command('veritee')
+    .description('AI inference that proves itself: serve models in a confidential VM, verify their receipts anywhere.')
+    .version(packageJson.version)
+    .exitOverride()
+    .showHelpAfterError('(veritee --help lists the commands)');
+
+  root
+    .command('serve')
+    .description('start a host and an enclave on this machine')
+    .option('--models <dir>', 'model repository <name>/<version>/model.onnx (default: the bundled sample model)')
+    .option('--platform <name>', 'simulated-snp: proves nothing, for trying out and for tests', 'simulated-snp')
+    .option('--listen <host:port>', 'where clients connect; port 0 takes a free one', '127.0.0.1:8080')
+    .option('--data <dir>', 'receipts, log and simulated roots', 'veritee-data')
+    .option('--allow-plaintext', 'accept requests in the clear, which the host can read', false)
+    .option('--enclave-option <name=value>', 'setting of the enclave process, repeatable', collect, [])
+    .option('--host-option <name=value>', 'setting of the host process, repeatable', collect, [])
+    .option('--survive-parent', 'keep running when the process that started this one ends', false)
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .action(async (options) => {
+      const { serve } = await import('./commands/serve.ts');
+      ended.status = await serve(options);
+    });
+
+  root
+    .command('infer')
+    .description('verify a service, run a model on it, keep the receipt')
+    .requiredOption('--url <url>', 'the service')
+    .requiredOption('--model <name[/version]>', 'the model')
+    .requiredOption('--input <file>', 'Open Inference Protocol request, JSON')
+    .option('--policy <file>', 'what you are willing to trust (required)')
+    .option('--trust-anchor <file>', 'root certificate to trust for this call, repeatable', collect, [])
+    .option('--binary', 'send and receive binary tensors', false)
+    .option('--wait-for <strength>', 'hardware: wait for the report that covers the answer')
+    .option('--receipt-out <file>', 'write the receipt, its salts and the exact bodies')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { infer } = await import('./commands/infer.ts');
+      ended.status = await infer(options);
+    });
+
+  root
+    .command('verify')
+    .description('verify a receipt, attestation, evidence or raw SNP report; no network')
+    .argument('<file>')
+    .option('--kind <kind>', 'receipt, attestation, evidence or snp-report (default: detected)')
+    .option('--policy <file>', 'policy file, or builtin:authenticity (required)')
+    .option('--endorsement <file>', 'certificates, DER or PEM, repeatable', collect, [])
+    .option('--crl <file>', 'certificate revocation list, repeatable', collect, [])
+    .option('--trust-anchor <file>', 'root certificate to trust for this call, repeatable', collect, [])
+    .option('--evidence <file>', 'evidence file for a receipt that refers to it, repeatable', collect, [])
+    .option('--at <time>', 'RFC 3339 time to verify at (default: now)')
+    .option('--nonce <hex>', 'the nonce you sent')
+    .option('--request <file>', 'the exact request body')
+    .option('--request-salt <hex>', 'its salt')
+    .option('--response <file>', 'the exact response body')
+    .option('--response-salt <hex>', 'its salt')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (file, options) => {
+      const { verify } = await import('./commands/verify.ts');
+      ended.status = await verify(file, options);
+    });
+
+  root
+    .command('inspect')
+    .description('show what a file says, without verifying it')
+    .argument('<file>')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (file, options) => {
+      const { inspect } = await import('./commands/inspect.ts');
+      ended.status = await inspect(file, options);
+    });
+
+  const policy = root.command('policy').description('write and check appraisal policies');
+  policy
+    .command('init')
+    .description('verify a file, then draft a policy that accepts what made it')
+    .argument('<file>')
+    .option('--endorsement <file>', 'certificates, DER or PEM, repeatable', collect, [])
+    .option('--trust-anchor <file>', 'root certificate to trust, repeatable', collect, [])
+    .option('--at <time>', 'RFC 3339 time to verify at (default: now)')
+    .action(async (file, options) => {
+      const { policyInit } = await import('./commands/policy.ts');
+      ended.status = await policyInit(file, options);
+    });
+  policy
+    .command('check')
+    .description('check that a policy is complete')
+    .argument('<file>')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (file, options) => {
+      const { policyCheck } = await import('./commands/policy.ts');
+      ended.status = await policyCheck(file, options);
+    });
+
+  root
+    .command('tensors')
+    .description('turn ONNX TensorProto files into an Open Inference Protocol request')
+    .argument('<name=file.pb...>')
+    .action(async (inputs) => {
+      const { tensors } = await import('./commands/tensors.ts');
+      ended.status = await tensors(inputs);
+    });
+
+  root
+    .command('demo')
+    .description('the whole path on free ports: attest, infer, verify, refuse a forgery')
+    .option('--keep <dir>', 'keep the files in this folder')
+    .action(async (options) => {
+      const { demo } = await import('./commands/demo.ts');
+      ended.status = await demo(options);
+    });
+
+  return root;
+}
+
+/** @returns the exit status */
+export async function run(args: readonly string[]): Promise<number> {
+  const ended: Ended = { status: EXIT.done };
+  try {
+    await program(ended).parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return EXIT.done; // --help, --version
+    if (args.includes('--json')) throw new CodedError('USAGE', error.message.replace(/^error: /, ''));
+    return EXIT.usage; // commander has said why on stderr
+  }
+  return ended.status;
+}

@@ -1,0 +1,30 @@
+import { type Tensor, tensorTexts, tensorValues } from '@veritee/protocol';
+import type { AttestationResult } from '@veritee/verifier';
+
+const MARK = { pass: '✓', fail: '✗', skipped: '–' } as const;
+
+/** A result as a person reads it: the verdict, what failed, every check, what was not checked. */
+export function renderResult(result: AttestationResult): string {
+  const lines = [
+    `${MARK[result.verdict === 'affirming' ? 'pass' : result.verdict === 'contraindicated' ? 'fail' : 'skipped']} ${result.verdict}` +
+      `${result.strength ? `, ${result.strength}` : ''}${result.platform ? `, platform ${result.platform}` : ''}`,
+    `  policy ${result.policy}, at ${result.at}`,
+  ];
+  if (result.platform?.startsWith('simulated'))
+    lines.push('  SIMULATED PLATFORM: this proves the mechanism, not a machine.');
+  for (const { code, claim, expected, actual, source } of result.findings) {
+    lines.push(`  ✗ ${code}: ${claim}: expected ${expected}; got ${actual} (${source})`);
+  }
+  lines.push('', 'Checks');
+  for (const { id, outcome, detail } of result.checks) lines.push(`  ${MARK[outcome]} ${id.padEnd(26)} ${detail}`);
+  if (result.notChecked.length > 0) {
+    lines.push('', 'Not checked');
+    for (const text of result.notChecked) lines.push(`  – ${text}`);
+  }
+  return lines.join('\n');
+}
+
+/** The elements as text, for people and for JSON that must not round 64-bit integers. */
+export function tensorText(tensor: Tensor): string[] {
+  return tensor.datatype === 'BYTES' ? tensorTexts(tensor) : Array.from(tensorValues(tensor), String);
+}

@@ -1,0 +1,117 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CodedError } from '@veritee/protocol';
+import { SupervisedChild } from './child.ts';
+
+const MAX_SOCKET_PATH = 100; // sun_path holds 107 bytes
+const ENCLAVE_STOP_MS = 10_000;
+const HOST_STOP_MS = 5_000;
+
+export interface ServiceOptions {
+  readonly models?: string;
+  readonly platform: string;
+  readonly listen: string;
+  readonly data: string;
+  readonly allowPlaintext: boolean;
+  readonly logLevel: string;
+  /** `name=value` settings handed to the processes. */
+  readonly enclaveOption: readonly string[];
+  readonly hostOption: readonly string[];
+  readonly onRestart?: (reason: string) => void;
+}
+
+export interface LocalService {
+  readonly url: string;
+  readonly warning: string | null;
+  readonly pids: () => { readonly enclave: number | undefined; readonly host: number | undefined };
+  stop(): Promise<void>;
+}
+
+/** The bundled sample model's repository. */
+export const sampleModels = (): string =>
+  fileURLToPath(new URL('../sample-models', import.meta.resolve('@veritee/enclave')));
+
+function socketPath(data: string): string {
+  const inside = path.join(data, 'enclave.sock');
+  if (Buffer.byteLength(inside) <= MAX_SOCKET_PATH) return inside;
+  return path.join(tmpdir(), `veritee-${createHash('sha256').update(data).digest('hex').slice(0, 24)}.sock`);
+}
+
+const settings = (pairs: readonly string[], flag: string): string[] =>
+  pairs.flatMap((pair) => {
+    const at = pair.indexOf('=');
+    if (at < 1) throw new CodedError('USAGE', `--${flag}: want name=value`, { field: flag });
+    return [`--${pair.slice(0, at)}`, pair.slice(at + 1)];
+  });
+
+/** Starts a host and an enclave as two processes over a loopback link, and keeps them running. */
+export async function startService(options: ServiceOptions): Promise<LocalService> {
+  const data = path.resolve(options.data);
+  try {
+    await mkdir(data, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new CodedError('DATA_FOLDER_UNUSABLE', `${data}: ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+      field: 'data',
+    });
+  }
+  const socket = `unix:${socketPath(data)}`;
+  const hooks = options.onRestart ? { onRestart: options.onRestart } : {};
+  const enclave = new SupervisedChild(
+    'enclave',
+    () => [
+      ...['--platform', options.platform, '--data', data, '--models', path.resolve(options.models ?? sampleModels())],
+      ...['--listen', socket, '--log-level', options.logLevel],
+      ...settings(options.enclaveOption, 'enclave-option'),
+    ],
+    hooks,
+  );
+  let listen = options.listen;
+  const host = new SupervisedChild(
+    'host',
+    () => [
+      ...['--listen', listen, '--data', data, '--enclave', socket, '--log-level', options.logLevel],
+      ...(options.allowPlaintext ? ['--allow-plaintext'] : []),
+      ...settings(options.hostOption, 'host-option'),
+    ],
+    hooks,
+  );
+  try {
+    const hosted = await host.start();
+    listen = addressText(hosted.address); // a free port stays the same one when the host is started again
+    const attester = await enclave.start();
+    return {
+      url: `http://${listen}`,
+      warning: attester.warning ?? null,
+      pids: () => ({ enclave: enclave.pid, host: host.pid }),
+      stop: async () => {
+        await enclave.stop(ENCLAVE_STOP_MS);
+        await host.stop(HOST_STOP_MS);
+      },
+    };
+  } catch (error) {
+    await Promise.all([enclave.stop(1000), host.stop(1000)]);
+    throw error;
+  }
+}
+
+function addressText(address: unknown): string {
+  if (typeof address === 'string') return address.replace(/^https?:\/\//, '');
+  const { host, port } = address as { host: string; port: number };
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Resolves true once the service says it is ready, false when the time is up. */
+export async function untilReady(url: string, withinMs: number): Promise<boolean> {
+  const deadline = performance.now() + withinMs;
+  while (performance.now() < deadline) {
+    const response = await fetch(`${url}/readyz`).catch(() => null);
+    await response?.arrayBuffer();
+    if (response?.status === 200) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+}

@@ -1,0 +1,3 @@
+export * from './client.ts';
+export { ClientError } from './errors.ts';
+export type { CallOptions, Fetch } from './service.ts';

@@ -1,0 +1,77 @@
+import { type CodedError, HEADER, isCode } from '@veritee/protocol';
+import { ClientError } from './errors.ts';
+
+export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
+
+export interface CallOptions {
+  /** Milliseconds for the whole call. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+/** Tells a service that cannot be reached from one that answers. Redirects are refused: they could leave the attested host. */
+export class Service {
+  readonly #base: string;
+  readonly #fetch: Fetch;
+
+  constructor(url: string, fetch: Fetch) {
+    let base: URL;
+    try {
+      base = new URL(url);
+    } catch (cause) {
+      throw new ClientError('USAGE', 'url: want http://HOST:PORT or https://HOST', { field: 'url', cause });
+    }
+    if (base.protocol !== 'http:' && base.protocol !== 'https:') {
+      throw new ClientError('USAGE', 'url: want http or https', { field: 'url' });
+    }
+    this.#base = base.href.replace(/\/$/, '');
+    this.#fetch = fetch;
+  }
+
+  /** @throws ClientError SERVICE_UNREACHABLE, DEADLINE_EXCEEDED, REQUEST_CANCELLED */
+  async call(path: string, init: RequestInit, options: CallOptions): Promise<Response> {
+    const deadline = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const signal = options.signal ? anySignal(options.signal, deadline) : deadline;
+    try {
+      return await this.#fetch(`${this.#base}${path}`, { ...init, redirect: 'error', signal });
+    } catch (cause) {
+      if (options.signal?.aborted) throw new ClientError('REQUEST_CANCELLED', 'the caller cancelled', { cause });
+      if (deadline.aborted) throw new ClientError('DEADLINE_EXCEEDED', 'the service did not answer in time', { cause });
+      throw new ClientError('SERVICE_UNREACHABLE', `the service at ${this.#base} cannot be reached`, { cause });
+    }
+  }
+}
+
+function anySignal(a: AbortSignal, b: AbortSignal): AbortSignal {
+  const either = new AbortController();
+  for (const signal of [a, b]) {
+    if (signal.aborted) either.abort(signal.reason);
+    else signal.addEventListener('abort', () => either.abort(signal.reason), { once: true });
+  }
+  return either.signal;
+}
+
+export const bodyOf = async (response: Response): Promise<Uint8Array<ArrayBuffer>> =>
+  new Uint8Array(await response.arrayBuffer());
+
+/** The coded error an answer carries: problem+json, or the Open Inference Protocol's own form. */
+export async function serviceError(response: Response): Promise<CodedError> {
+  const text = await response.text().catch(() => '');
+  const fields = jsonObject(text);
+  const name = response.headers.get(HEADER.errorCode) ?? (typeof fields['code'] === 'string' ? fields['code'] : '');
+  const said = [fields['error'], fields['detail'], fields['title']].find((value) => typeof value === 'string');
+  // The host's words are untrusted: bounded, and never more than a diagnosis.
+  const words = String(said ?? `HTTP ${response.status}`).slice(0, 500);
+  return new ClientError(isCode(name) ? name : 'SERVICE_REFUSED', words);
+}
+
+function jsonObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

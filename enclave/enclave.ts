@@ -1,0 +1,141 @@
+import { chmod, unlink } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
+import { CodedError, encodeEndEntry, encodeModelEntry, ServiceError } from '@veritee/protocol';
+import type { Logger } from 'pino';
+import type { Attester } from './attester/attester.ts';
+import { Challenges } from './challenges.ts';
+import { Engine } from './engine/engine.ts';
+import { Inference } from './inference.ts';
+import { EnclaveLog } from './log.ts';
+import { loadRepository } from './models/repository.ts';
+import { Outbox } from './outbox.ts';
+import { createEnclaveServer } from './server.ts';
+import { startSession } from './session.ts';
+import type { EnclaveSettings, ListenAddress } from './settings.ts';
+import { Ticker } from './ticker.ts';
+
+export interface RunningEnclave {
+  readonly boot: string;
+  readonly address: ListenAddress;
+  /** Finishes what is in hand, states the end, takes a last report and waits for the host to have it all. */
+  stop(): Promise<void>;
+}
+
+/** Brings one boot to life: session key, models, log, ticks, door. */
+export async function startEnclave(
+  settings: EnclaveSettings,
+  attester: Attester,
+  logger: Logger,
+): Promise<RunningEnclave> {
+  const now = Date.now;
+  const engine = await Engine.start({ ...settings.engine, onEvent: (event) => logger.warn(event, 'engine') });
+  const repository = await loadRepository(settings.models, engine, { onProgress: (text) => logger.info(text) });
+  for (const warning of repository.warnings) logger.warn(warning, 'model repository');
+  for (const { name, version, error } of repository.list()) {
+    if (error)
+      logger.error(
+        { model: name, version, code: error.code, field: error.field, reason: error.message },
+        'model not ready',
+      );
+  }
+  const session = startSession(settings.runtime, now);
+  const outbox = new Outbox(settings.backlog);
+  const log = new EnclaveLog(session, outbox);
+  for (const model of repository.ready()) {
+    log.append('model', (sequence) =>
+      encodeModelEntry({
+        sequence,
+        issuedAt: Math.floor(now() / 1000),
+        event: 'loaded',
+        model: { name: model.name, version: model.version, digest: model.digest },
+        files: model.files,
+      }),
+    );
+  }
+  const challenges = new Challenges(log, now);
+  const ticker = new Ticker({ session, log, outbox, challenges, attester, logger });
+  const inference = new Inference(
+    { session, log, outbox, ticker, repository, engine, logger, now },
+    settings.inference,
+  );
+  const server = createEnclaveServer({
+    inference,
+    outbox,
+    challenges,
+    onChallenge: () => ticker.poke(),
+    hello: () => ({ boot: session.boot, acknowledged: outbox.acknowledged, warning: attester.warning }),
+    status: () => ({
+      boot: session.boot,
+      platform: attester.platform,
+      warning: attester.warning,
+      size: log.size,
+      committed: ticker.committed,
+      evidenceAgeMs: ticker.evidenceAgeMs,
+      tickError: ticker.error,
+      models: repository.list().map(({ name, version, error }) => ({ name, version, code: error?.code ?? null })),
+    }),
+    logger,
+  });
+  const address = await listen(server, settings.listen);
+  ticker.poke();
+  logger.info({ boot: session.boot, platform: attester.platform, address }, 'enclave started');
+  return { boot: session.boot, address, stop };
+
+  async function stop(): Promise<void> {
+    inference.stop();
+    const deadline = performance.now() + settings.stopWithinMs;
+    while (inference.inFlight > 0 && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    log.append('end', (sequence) =>
+      encodeEndEntry({ sequence, issuedAt: Math.floor(now() / 1000), reason: 'stopped' }),
+    );
+    await ticker.stop();
+    challenges.abandon(new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping'));
+    const drained = await outbox.drained(Math.max(0, deadline - performance.now()));
+    if (!drained)
+      logger.warn({ records: outbox.next - outbox.acknowledged }, 'stopped before the host stored everything');
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await engine.close();
+  }
+}
+
+/** Something else answers on the socket: another enclave of this data folder is alive. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+async function listen(server: Server, wanted: ListenAddress): Promise<ListenAddress> {
+  if ('path' in wanted) {
+    if (await answers(wanted.path)) {
+      throw new ServiceError('DATA_FOLDER_IN_USE', 'another enclave runs on this data folder', { field: 'data' });
+    }
+    // What a killed enclave left behind refuses connections and would block the address.
+    await unlink(wanted.path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT')
+        throw new ServiceError('DATA_FOLDER_UNUSABLE', `socket: ${error.code}`, { field: 'data', cause: error });
+    });
+  }
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const code = error.code === 'EADDRINUSE' ? 'PORT_IN_USE' : 'LISTEN_FAILED';
+      reject(new ServiceError(code, `enclave link: ${error.code}`, { field: 'listen', cause: error }));
+    });
+    server.listen('path' in wanted ? { path: wanted.path } : wanted, resolve);
+  });
+  if ('path' in wanted) {
+    await chmod(wanted.path, 0o600);
+    return wanted;
+  }
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new CodedError('LISTEN_FAILED', 'no address');
+  return { host: bound.address, port: bound.port };
+}

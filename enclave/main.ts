@@ -1,0 +1,68 @@
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { CodedError } from '@veritee/protocol';
+import pino from 'pino';
+import { startEnclave } from './enclave.ts';
+import packageJson from './package.json' with { type: 'json' };
+import { HELP, parseSettings } from './settings.ts';
+
+const EXIT_REFUSED = 2;
+const EXIT_DEFECT = 70;
+
+/** One enclave process. With an IPC channel it reports to its parent and ends when the parent does. */
+async function main(): Promise<void> {
+  const { version } = packageJson;
+  const require = createRequire(import.meta.url);
+  const { version: onnxruntime } = require('onnxruntime-node/package.json') as { version: string };
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${HELP}\n`);
+    return;
+  }
+  const settings = parseSettings(
+    process.argv.slice(2),
+    { application: `veritee/${version}`, node: process.version, onnxruntime, executionProvider: 'cpu' },
+    version,
+  );
+  const logger = pino({ name: 'enclave', level: settings.logLevel }, pino.destination({ fd: 2, sync: false }));
+  await mkdir(settings.data, { recursive: true, mode: 0o700 });
+  // The simulated platform is loaded only when asked for, so that a release image can leave it out.
+  const { simulatedSnp } = await import('./attester/simulated.ts');
+  const attester = await simulatedSnp({
+    dataDir: settings.data,
+    programFiles: [new URL('./main.js', import.meta.url), new URL('./worker.js', import.meta.url)],
+    ...settings.simulated,
+    onProgress: (text) => logger.info(text),
+  });
+  if (attester.warning) logger.warn(attester.warning);
+  const enclave = await startEnclave(settings, attester, logger);
+  process.send?.({ type: 'ready', boot: enclave.boot, address: enclave.address, warning: attester.warning });
+
+  let stopping = false;
+  const stop = (reason: string) => {
+    if (stopping) return;
+    stopping = true;
+    logger.info({ reason }, 'enclave stopping');
+    enclave.stop().then(
+      () => process.exit(0),
+      (error: Error) => {
+        logger.error({ name: error.name }, 'stop failed');
+        process.exit(EXIT_DEFECT);
+      },
+    );
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => undefined); // the terminal sends it to the whole group: the parent decides
+  process.on('message', (message) => {
+    if ((message as { type?: unknown } | null)?.type === 'stop') stop('asked');
+  });
+  if (process.connected) process.once('disconnect', () => process.exit(0));
+}
+
+main().catch((error: unknown) => {
+  const coded = error instanceof CodedError;
+  const report = { type: 'error', code: coded ? error.code : 'INTERNAL', message: (error as Error).message };
+  process.stderr.write(`enclave: ${report.code}: ${report.message}\n`);
+  process.exitCode = coded ? EXIT_REFUSED : EXIT_DEFECT;
+  if (process.send) process.send(report, undefined, undefined, () => process.exit());
+  else process.exit();
+});

@@ -1,0 +1,134 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import {
+  CodedError,
+  HEADER,
+  httpStatus,
+  type LinkHello,
+  type LinkStatus,
+  MAX_NONCE_BYTES,
+  MIN_NONCE_BYTES,
+  ServiceError,
+} from '@veritee/protocol';
+import type { Logger } from 'pino';
+import type { Challenges } from './challenges.ts';
+import type { Inference } from './inference.ts';
+import type { Outbox } from './outbox.ts';
+import { receiveBody } from './request.ts';
+
+const HEARTBEAT_MS = 5_000;
+
+export interface ServerParts {
+  readonly inference: Inference;
+  readonly outbox: Outbox;
+  readonly challenges: Challenges;
+  readonly onChallenge: () => void;
+  readonly hello: () => LinkHello;
+  readonly status: () => LinkStatus;
+  readonly logger: Logger;
+}
+
+/** The enclave's only door: the link to its host (protocol/link.ts) and the Open Inference Protocol behind it. */
+export function createEnclaveServer(parts: ServerParts): Server {
+  const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0, noDelay: true }, (req, res) => {
+    route(parts, req, res).catch((error: unknown) => answerError(parts.logger, res, error));
+  });
+  return server;
+}
+
+async function route(parts: ServerParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const url = new URL(req.url ?? '/', 'http://enclave');
+  const { pathname } = url;
+  if (!pathname.startsWith('/link/')) return relayed(parts, req, res, pathname);
+  switch (`${req.method} ${pathname}`) {
+    case 'GET /link/hello':
+      return json(res, parts.hello());
+    case 'GET /link/status':
+      return json(res, parts.status());
+    case 'GET /link/records': {
+      const frames = parts.outbox.stream(position(url, 'from'), HEARTBEAT_MS);
+      res.writeHead(200, { 'content-type': 'application/octet-stream' });
+      res.flushHeaders();
+      return pipeline(Readable.from(frames), res).catch((error: unknown) => {
+        parts.logger.info({ reason: (error as Error).message }, 'record stream ended');
+      });
+    }
+    case 'POST /link/ack':
+      parts.outbox.acknowledge(position(url, 'position'));
+      res.writeHead(204).end();
+      return;
+    case 'POST /link/challenge': {
+      const { content } = await receiveBody(req, MAX_NONCE_BYTES, MAX_NONCE_BYTES);
+      if (!content || content.length < MIN_NONCE_BYTES) {
+        throw new ServiceError('NONCE_INVALID', `nonce: want ${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes`, {
+          field: 'nonce',
+        });
+      }
+      const proof = parts.challenges.ask(content);
+      parts.onChallenge();
+      return json(res, await proof);
+    }
+    default:
+      throw new ServiceError('REQUEST_NOT_FOUND', 'no such link route');
+  }
+}
+
+function position(url: URL, name: string): number {
+  const text = url.searchParams.get(name) ?? '';
+  if (!/^\d{1,16}$/.test(text))
+    throw new ServiceError('REQUEST_FIELD_INVALID', `${name}: want a record number`, { field: name });
+  return Number(text);
+}
+
+async function relayed(parts: ServerParts, req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+  const gone = new AbortController();
+  res.once('close', () => {
+    if (!res.writableFinished) gone.abort();
+  });
+  const { status, headers, body, entry } = await parts.inference.handle({
+    method: req.method ?? 'GET',
+    path,
+    header: (name) => {
+      const value = req.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+    body: req,
+    signal: gone.signal,
+  });
+  if (res.destroyed) return;
+  res.writeHead(status, {
+    ...headers,
+    'content-length': body.length,
+    ...(entry === null ? {} : { [HEADER.entry]: String(entry) }),
+    // A body that was refused part-way would be read as the next request.
+    ...(req.complete ? {} : { connection: 'close' }),
+  });
+  res.end(body);
+}
+
+function json(res: ServerResponse, value: unknown): void {
+  res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}
+
+/** Where an unexpected error came from, without its message, which could quote a payload. */
+function unexpected(error: unknown): { name: string; frames: string[] } {
+  if (!(error instanceof Error)) return { name: typeof error, frames: [] };
+  return { name: error.name, frames: (error.stack ?? '').split('\n').filter((line) => line.startsWith('    at ')) };
+}
+
+function answerError(logger: Logger, res: ServerResponse, error: unknown): void {
+  const coded = error instanceof CodedError ? error : new ServiceError('INTERNAL', 'internal error', { cause: error });
+  if (!(error instanceof CodedError)) logger.error(unexpected(error), 'unexpected error');
+  if (res.headersSent || res.destroyed) {
+    res.destroy();
+    return;
+  }
+  res
+    .writeHead(httpStatus(coded.code), {
+      'content-type': 'application/json',
+      [HEADER.errorCode]: coded.code,
+      connection: 'close',
+    })
+    .end(JSON.stringify({ error: coded.message, code: coded.code }));
+}

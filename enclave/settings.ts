@@ -1,0 +1,127 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { CodedError, type Runtime } from '@veritee/protocol';
+import type { EngineSettings } from './engine/engine.ts';
+import type { InferenceSettings } from './inference.ts';
+import type { OutboxLimits } from './outbox.ts';
+
+export type ListenAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export const PLATFORMS = ['simulated-snp'] as const;
+export type PlatformName = (typeof PLATFORMS)[number];
+
+export interface EnclaveSettings {
+  readonly platform: PlatformName;
+  /** Where the simulated platform keeps its throw-away keys; a real enclave writes nothing. */
+  readonly data: string;
+  readonly models: string;
+  readonly listen: ListenAddress;
+  readonly runtime: Runtime;
+  readonly inference: InferenceSettings;
+  readonly engine: EngineSettings;
+  readonly backlog: OutboxLimits;
+  readonly stopWithinMs: number;
+  readonly simulated: {
+    readonly product: 'Milan' | 'Genoa' | 'Turin';
+    readonly reportVersion: 2 | 3 | 5;
+    readonly throttle: 'none' | 'cloud';
+  };
+  readonly logLevel: string;
+}
+
+export const HELP = `Options of the enclave process:
+  --platform NAME          ${PLATFORMS.join(' | ')}
+  --data DIR               folder of the simulated platform's throw-away keys
+  --models DIR             model repository: <name>/<version>/model.onnx
+  --listen ADDRESS         unix:/path or tcp:HOST:PORT, for the host only
+  --max-body-bytes N       longest request body (default 64 MiB)
+  --max-in-flight N        requests in hand at once (default 256)
+  --deadline-ms N          longest time from a request's last byte to its answer (default 30000)
+  --max-input-bytes N      memory for inputs of all requests in hand (default 1 GiB)
+  --workers N              inference threads (default: one less than the cores, 1 to 4)
+  --max-backlog N          log entries held for a host that is behind (default 50000)
+  --simulated-product P    Milan | Genoa | Turin (default Genoa)
+  --simulated-report V     report version 2 | 3 | 5 (default 5)
+  --simulated-throttle T   none | cloud: 8 ms a report, every tenth waits 10 s (default none)
+  --log-level L            debug | info | warn | error (default info)`;
+
+function usage(field: string, want: string): never {
+  throw new CodedError('USAGE', `--${field}: want ${want}`, { field });
+}
+
+/** `unix:/path` or `tcp:HOST:PORT`. */
+export function parseListen(text: string, field = 'listen'): ListenAddress {
+  if (text.startsWith('unix:/')) return { path: text.slice('unix:'.length) };
+  const match = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  if (!match || Number(match[3]) > 65_535) return usage(field, 'unix:/path or tcp:HOST:PORT');
+  return { host: (match[1] ?? match[2]) as string, port: Number(match[3]) };
+}
+
+/** @throws CodedError USAGE */
+export function parseSettings(args: readonly string[], runtime: Runtime, version: string): EnclaveSettings {
+  const text = { type: 'string' } as const;
+  let values: Record<string, string | undefined>;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        platform: text,
+        data: text,
+        models: text,
+        listen: text,
+        'max-body-bytes': text,
+        'max-in-flight': text,
+        'deadline-ms': text,
+        'max-input-bytes': text,
+        workers: text,
+        'max-backlog': text,
+        'simulated-product': text,
+        'simulated-report': text,
+        'simulated-throttle': text,
+        'log-level': text,
+      },
+    }));
+  } catch (error) {
+    throw new CodedError('USAGE', (error as Error).message);
+  }
+  const given = (field: string): string => values[field] ?? usage(field, 'a value');
+  const number = (field: string, fallback: number, least: number, most: number): number => {
+    const value = Number(values[field] ?? fallback);
+    return Number.isSafeInteger(value) && value >= least && value <= most ? value : usage(field, `${least} to ${most}`);
+  };
+  const choice = <T extends string>(field: string, choices: readonly T[], fallback: T): T => {
+    const value = values[field] ?? fallback;
+    return choices.find((one) => one === value) ?? usage(field, choices.join(' or '));
+  };
+  const maxInFlight = number('max-in-flight', 256, 1, 65_536);
+  const maxInputBytes = number('max-input-bytes', 2 ** 30, 1, 2 ** 40);
+  return {
+    platform: choice('platform', PLATFORMS, 'simulated-snp'),
+    data: given('data'),
+    models: given('models'),
+    listen: parseListen(given('listen')),
+    runtime,
+    inference: {
+      maxBodyBytes: number('max-body-bytes', 64 << 20, 1, 2 ** 31),
+      maxInFlight,
+      deadlineMs: number('deadline-ms', 30_000, 1, 3_600_000),
+      maxInputBytes,
+      serverName: 'veritee',
+      serverVersion: version,
+    },
+    engine: {
+      workers: number('workers', Math.min(4, Math.max(1, availableParallelism() - 1)), 1, 64),
+      intraOpThreads: 1,
+      maxQueue: maxInFlight,
+      maxInputBytes,
+    },
+    backlog: { maxRecords: number('max-backlog', 50_000, 16, 10_000_000), maxBytes: 256 << 20 },
+    stopWithinMs: 8_000,
+    simulated: {
+      product: choice('simulated-product', ['Milan', 'Genoa', 'Turin'], 'Genoa'),
+      reportVersion: Number(choice('simulated-report', ['2', '3', '5'], '5')) as 2 | 3 | 5,
+      throttle: choice('simulated-throttle', ['none', 'cloud'], 'none'),
+    },
+    logLevel: choice('log-level', ['debug', 'info', 'warn', 'error'], 'info'),
+  };
+}

@@ -1,0 +1,309 @@
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { CodedError, HEADER, ServiceError } from '@veritee/protocol';
+import type { Logger } from 'pino';
+import { type Dispatcher, errors, type Pool } from 'undici';
+import type { EnclaveLink } from './enclave-link.ts';
+import type { HostMetrics } from './metrics.ts';
+import { asCoded, sendInferenceError } from './problem.ts';
+import type { HostLimits } from './settings.ts';
+
+/** What the enclave needs to answer. `content-encoding` is among it because the enclave refuses any. */
+const FORWARDED = [
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'inference-header-content-length',
+  'accept',
+  HEADER.nonce,
+] as const;
+
+/** RFC 9110 §7.6.1: what belongs to one connection; and what is between enclave and host alone. */
+const NOT_RELAYED = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'date',
+  HEADER.entry,
+]);
+
+/** Bodies up to this size go to the enclave in one piece. */
+const SMALL_BODY_BYTES = 256 << 10;
+/** How long an already refused request may go on sending before its connection is cut. */
+const LINGER_MS = 5000;
+
+export interface RelayParts {
+  readonly pool: Pool;
+  readonly link: EnclaveLink;
+  readonly limits: HostLimits;
+  readonly allowPlaintext: boolean;
+  readonly metrics: HostMetrics;
+  readonly logger: Logger;
+}
+
+/**
+ * Carries `/v2` requests to the enclave and its answers back, byte for byte. Bodies pass through unread. An answer that
+ * has a log entry waits until that entry is durable, so that whoever gets an answer can fetch its receipt.
+ */
+export class Relay {
+  readonly #parts: RelayParts;
+  #inFlight = 0;
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+  }
+
+  static takes(url: string): boolean {
+    return url.startsWith('/v2') && (url.length === 3 || url[3] === '/' || url[3] === '?');
+  }
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    const { metrics } = this.#parts;
+    const refusal = this.#refusal(req);
+    if (refusal) {
+      this.#refuse(req, res, refusal);
+      return;
+    }
+    metrics.inFlight(++this.#inFlight);
+    const exchange = new Exchange(req, res, this.#parts);
+    res.once('close', () => {
+      metrics.inFlight(--this.#inFlight);
+      metrics.answered('/v2', res.statusCode);
+    });
+    exchange.start();
+  }
+
+  #refusal(req: IncomingMessage): CodedError | null {
+    const { allowPlaintext, limits, link } = this.#parts;
+    if (!allowPlaintext) {
+      return new ServiceError(
+        'PLAINTEXT_NOT_ALLOWED',
+        'this service takes no inference in the clear; it was started without --allow-plaintext',
+      );
+    }
+    if (Number(req.headers['content-length'] ?? 0) > limits.maxRequestBytes) return tooLarge(limits.maxRequestBytes);
+    if (this.#inFlight >= limits.maxInFlight) {
+      return new ServiceError('QUEUE_FULL', `${limits.maxInFlight} requests are in flight; try again shortly`);
+    }
+    return req.method === 'GET' || req.method === 'HEAD' ? null : link.refusal();
+  }
+
+  #refuse(req: IncomingMessage, res: ServerResponse, error: CodedError): void {
+    const { metrics, logger } = this.#parts;
+    metrics.refused(error.code);
+    logger.info({ code: error.code, field: error.field, route: '/v2' }, 'refused');
+    sendInferenceError(res, error);
+    metrics.answered('/v2', res.statusCode);
+    linger(req);
+  }
+}
+
+const tooLarge = (most: number): ServiceError =>
+  new ServiceError('REQUEST_TOO_LARGE', `body: larger than the ${most} bytes this service takes`, { field: 'body' });
+
+/** Lets a refused sender read its answer: the rest of the body is discarded, for a while. */
+function linger(req: IncomingMessage): void {
+  if (req.complete) return;
+  req.resume();
+  const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
+  req.once('close', () => clearTimeout(timer));
+}
+
+const cancelled = (): ServiceError => new ServiceError('REQUEST_CANCELLED', 'the caller went away');
+
+/** One request and its answer. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  readonly #parts: RelayParts;
+  /** The boot that spoke when the request came, for an answer that does not name its own. */
+  readonly #boot: string | null;
+  readonly #ended = new AbortController();
+  readonly #deadline: NodeJS.Timeout;
+  #controller: Dispatcher.DispatchController | undefined;
+  #answering = false;
+  /** What arrived of the answer before it may be relayed: pausing leaves little. */
+  readonly #held: Buffer[] = [];
+  #complete = false;
+
+  constructor(req: IncomingMessage, res: ServerResponse, parts: RelayParts) {
+    this.#req = req;
+    this.#res = res;
+    this.#parts = parts;
+    this.#boot = parts.link.boot;
+    const { requestTimeoutMs } = parts.limits;
+    this.#deadline = setTimeout(
+      () => this.#fail(new ServiceError('DEADLINE_EXCEEDED', `no answer within ${requestTimeoutMs} ms`)),
+      requestTimeoutMs,
+    );
+    res.once('close', () => {
+      clearTimeout(this.#deadline);
+      if (!res.writableFinished) this.#fail(cancelled());
+      else this.#ended.abort(cancelled());
+    });
+  }
+
+  start(): void {
+    this.#send().catch((error: unknown) => this.#fail(upstreamError(error)));
+  }
+
+  async #send(): Promise<void> {
+    const { method = 'GET', url = '/', headers } = this.#req;
+    const body = await this.#body(headers);
+    if (this.#ended.signal.aborted) return;
+    this.#parts.pool.dispatch(
+      {
+        path: url,
+        method: method as Dispatcher.HttpMethod,
+        headers: forwardedHeaders(headers),
+        body,
+        headersTimeout: 0, // the deadline above covers both
+        bodyTimeout: 0,
+      },
+      this,
+    );
+  }
+
+  /** The exact body bytes: nothing is decompressed or re-encoded. */
+  async #body(headers: IncomingHttpHeaders): Promise<Uint8Array | Readable | null> {
+    const length = headers['content-length'];
+    if (length === undefined && headers['transfer-encoding'] === undefined) return null;
+    if (length === undefined || Number(length) > SMALL_BODY_BYTES) {
+      return Readable.from(this.#chunks(), { objectMode: false });
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#chunks()) chunks.push(chunk);
+    return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
+  }
+
+  /** Leaves the request itself open when the enclave stops reading, so that the caller can still be answered. */
+  async *#chunks(): AsyncGenerator<Uint8Array> {
+    const most = this.#parts.limits.maxRequestBytes;
+    let size = 0;
+    try {
+      for await (const chunk of this.#req.iterator({ destroyOnReturn: false })) {
+        size += (chunk as Buffer).length;
+        if (size > most) throw tooLarge(most);
+        yield chunk as Buffer;
+      }
+    } catch (error) {
+      throw this.#req.errored ? cancelled() : error;
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#ended.signal.aborted) controller.abort(this.#ended.signal.reason as Error);
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return; // interim answers are for this hop
+    const entry = headers[HEADER.entry];
+    if (entry === undefined) {
+      this.#answer(status, headers);
+      return;
+    }
+    controller.pause();
+    this.#durable(entry.toString(), headers[HEADER.boot]?.toString())
+      .then(() => {
+        this.#answer(status, headers);
+        controller.resume();
+      })
+      .catch((error: unknown) => this.#fail(asCoded(error)));
+  }
+
+  async #durable(entry: string, boot: string | undefined): Promise<void> {
+    const { link, metrics } = this.#parts;
+    const index = Number(entry);
+    const of = boot ?? this.#boot;
+    if (!/^\d{1,16}$/.test(entry) || of === null || (boot === undefined && link.boot !== of)) {
+      throw new ServiceError('ENCLAVE_CHANGED', 'the log entry of this answer cannot be told; send the request again');
+    }
+    const started = performance.now();
+    await link.durable(of, index, this.#ended.signal);
+    metrics.durableAfter((performance.now() - started) / 1000);
+  }
+
+  #answer(status: number, headers: IncomingHttpHeaders): void {
+    if (this.#ended.signal.aborted) return;
+    this.#answering = true;
+    this.#res.writeHead(status, relayedHeaders(headers));
+    for (const chunk of this.#held) this.#res.write(chunk);
+    if (this.#complete) this.#res.end();
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#answering) {
+      this.#held.push(chunk);
+    } else if (!this.#res.write(chunk)) {
+      controller.pause();
+      this.#res.once('drain', () => controller.resume());
+    }
+  }
+
+  onResponseEnd(): void {
+    this.#complete = true;
+    if (this.#answering) this.#res.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#fail(upstreamError(error));
+  }
+
+  /** Ends the exchange without the enclave's answer. Only the first reason counts. */
+  #fail(error: CodedError): void {
+    if (this.#ended.signal.aborted || this.#res.writableFinished) return;
+    const { metrics, logger } = this.#parts;
+    this.#ended.abort(error);
+    clearTimeout(this.#deadline);
+    if (this.#controller && !this.#controller.aborted) this.#controller.abort(error);
+    metrics.refused(error.code);
+    const reason = error.code === 'INTERNAL' ? (error.cause as Error | undefined)?.message : error.message;
+    logger.info({ code: error.code, field: error.field, route: '/v2', reason }, 'not relayed');
+    if (this.#res.destroyed) return;
+    if (this.#res.headersSent) {
+      this.#res.destroy(); // a cut-off answer must not look whole
+      return;
+    }
+    sendInferenceError(this.#res, error);
+    linger(this.#req);
+  }
+}
+
+function forwardedHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  const forwarded: Record<string, string> = {};
+  for (const name of FORWARDED) {
+    const value = headers[name];
+    if (value !== undefined) forwarded[name] = value.toString();
+  }
+  return forwarded;
+}
+
+function relayedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const named = new Set(headers.connection?.toLowerCase().split(/\s*,\s*/));
+  const relayed: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!NOT_RELAYED.has(name) && !named.has(name)) relayed[name] = value;
+  }
+  const caching = headers['cache-control'] ?? 'no-store';
+  relayed['cache-control'] = caching.includes('no-transform') ? caching : `${caching}, no-transform`;
+  return relayed;
+}
+
+function upstreamError(error: unknown): CodedError {
+  if (error instanceof CodedError) return error;
+  if (error instanceof errors.InvalidArgumentError) {
+    return new ServiceError('REQUEST_HEADER_INVALID', 'the request line or a header cannot be relayed', { cause: error });
+  }
+  const fromSocket = error instanceof errors.UndiciError || typeof (error as NodeJS.ErrnoException).code === 'string';
+  if (!fromSocket) return asCoded(error);
+  return new ServiceError('ENCLAVE_UNREACHABLE', 'the enclave cannot be reached or went away; try again shortly', {
+    cause: error,
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * The facts a result shows: decoded, and only what a check has already vouched for. Times that the enclave's own clock
+ * gave are named `claimed…`; nothing is decided by them.
+ */
+import type { Bytes, Runtime, SessionClaims, Statement } from '@veritee/protocol';
+import type { FirmwareVersion, SnpReport } from '../snp/report.ts';
+import type { SnpProduct, Tcb } from '../snp/tcb.ts';
+import { parseTcb, tcbLayoutOf } from '../snp/tcb.ts';
+import type { VerifiedSnp } from '../snp/verify.ts';
+import type { TrustAnchor } from '../trust/anchor.ts';
+
+export interface SnpTcbs {
+  readonly reported: Tcb;
+  readonly committed: Tcb;
+  readonly current: Tcb;
+  readonly launch: Tcb;
+}
+
+/** The report's own fields, apart from its TCBs, whose layout only the product tells. */
+export interface ReportFacts {
+  readonly reportVersion: number;
+  readonly measurement: Bytes<48>;
+  readonly reportData: Bytes<64>;
+  readonly hostData: Bytes<32>;
+  readonly vmpl: number;
+  readonly guestSvn: number;
+  readonly familyId: Bytes<16>;
+  readonly imageId: Bytes<16>;
+  readonly idKeyDigest: Bytes<48>;
+  readonly authorKeyDigest: Bytes<48>;
+  readonly reportId: Bytes<32>;
+  readonly reportIdMa: Bytes<32>;
+  readonly chipId: Bytes<64>;
+  readonly guestPolicy: Readonly<Record<string, string | boolean>>;
+  readonly platformInfo: Readonly<Record<string, string | boolean>>;
+  /** Null in version 2, which does not carry it. */
+  readonly cpuid: { readonly family: number; readonly model: number; readonly stepping: number } | null;
+  readonly firmware: { readonly current: string; readonly committed: string };
+  readonly mitigationVectors: { readonly launch: string; readonly current: string } | null;
+}
+
+export interface SnpClaims extends ReportFacts {
+  readonly product: SnpProduct;
+  readonly signer: 'VCEK' | 'VLEK';
+  /** The cloud provider a VLEK is bound to. */
+  readonly cspId: string | null;
+  readonly tcb: SnpTcbs;
+  readonly anchor: Pick<TrustAnchor, 'name' | 'platform' | 'fingerprint'>;
+  readonly crl: { readonly thisUpdate: Date; readonly nextUpdate: Date } | null;
+}
+
+export interface SessionFacts {
+  readonly session: {
+    readonly bootId: Bytes<16>;
+    readonly key: Uint8Array;
+    readonly claimedIssuedAt: Date;
+    readonly runtime: Runtime;
+  };
+  readonly checkpoint: { readonly origin: string; readonly size: number; readonly root: Bytes<32> };
+}
+
+export interface StatementFacts {
+  readonly receiptId: Bytes<16>;
+  readonly sequence: number;
+  readonly claimedTime: Date;
+  readonly nonce: Uint8Array | null;
+  readonly operation: Statement['operation'];
+  readonly model: Statement['model'];
+  readonly requestDigest: Bytes<32>;
+  readonly responseDigest: Bytes<32>;
+  readonly requestJsonLength: number | null;
+  readonly responseJsonLength: number | null;
+  readonly requestMediaType: string | null;
+  readonly responseMediaType: string;
+  /** `ok`, or the code with which the enclave refused the request. */
+  readonly outcome: Statement['outcome'];
+  readonly durationUs: number;
+}
+
+export interface ChallengeFacts {
+  readonly challenge: { readonly nonce: Uint8Array; readonly sequence: number } | null;
+  /** SHA-256 of each sealing-key configuration that lies in the log; sealing to one takes the result's `sealingKeys`. */
+  readonly keyConfigs: readonly { readonly digest: Bytes<32>; readonly sequence: number }[];
+}
+
+export type Claims = Partial<SnpClaims & SessionFacts & StatementFacts & ChallengeFacts>;
+
+const firmwareText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
+const hexNumber = (value: bigint): string => `0x${value.toString(16)}`;
+
+/** Of a verified report: `verifySnp` has seen that the layout's reserved bytes are zero. */
+export function readTcbs(report: SnpReport, product: SnpProduct): SnpTcbs {
+  const layout = tcbLayoutOf(product);
+  return {
+    reported: parseTcb(report.reportedTcb, layout, 'REPORTED_TCB'),
+    committed: parseTcb(report.committedTcb, layout, 'COMMITTED_TCB'),
+    current: parseTcb(report.currentTcb, layout, 'CURRENT_TCB'),
+    launch: parseTcb(report.launchTcb, layout, 'LAUNCH_TCB'),
+  };
+}
+
+export function reportFacts(report: SnpReport): ReportFacts {
+  const { raw: policyRaw, abiMajor, abiMinor, ...policyBits } = report.policy;
+  const { raw: infoRaw, unknownBits, ...infoBits } = report.platformInfo;
+  const { launchMitVector, currentMitVector } = report;
+  return {
+    reportVersion: report.version,
+    measurement: report.measurement,
+    reportData: report.reportData,
+    hostData: report.hostData,
+    vmpl: report.vmpl,
+    guestSvn: report.guestSvn,
+    familyId: report.familyId,
+    imageId: report.imageId,
+    idKeyDigest: report.idKeyDigest,
+    authorKeyDigest: report.authorKeyDigest,
+    reportId: report.reportId,
+    reportIdMa: report.reportIdMa,
+    chipId: report.chipId,
+    guestPolicy: { raw: hexNumber(policyRaw), minimumAbi: `${abiMajor}.${abiMinor}`, ...policyBits },
+    platformInfo: { raw: hexNumber(infoRaw), unknownBits: hexNumber(unknownBits), ...infoBits },
+    cpuid: report.cpuid,
+    firmware: {
+      current: firmwareText(report.currentFirmware),
+      committed: firmwareText(report.committedFirmware),
+    },
+    mitigationVectors:
+      launchMitVector !== null && currentMitVector !== null
+        ? { launch: hexNumber(launchMitVector), current: hexNumber(currentMitVector) }
+        : null,
+  };
+}
+
+export const snpClaims = ({ report, ...snp }: VerifiedSnp, tcb: SnpTcbs): SnpClaims => ({
+  ...reportFacts(report),
+  product: snp.product,
+  signer: snp.signer,
+  cspId: snp.certificate.cspId,
+  tcb,
+  anchor: { name: snp.anchor.name, platform: snp.anchor.platform, fingerprint: snp.anchor.fingerprint },
+  crl: snp.crl,
+});
+
+export const sessionFacts = (
+  claims: SessionClaims,
+  { origin, size, root }: SessionFacts['checkpoint'],
+): SessionFacts => ({
+  session: {
+    bootId: claims.bootId,
+    key: claims.sessionKey,
+    claimedIssuedAt: claimedDate(claims.issuedAt * 1000),
+    runtime: claims.runtime,
+  },
+  checkpoint: { origin, size, root },
+});
+
+export const statementFacts = ({ timeMs, sessionDigest: _, ...statement }: Statement): StatementFacts => ({
+  ...statement,
+  claimedTime: claimedDate(timeMs),
+});
+
+const MAX_DATE_MS = 8.64e15;
+
+/** A Date holds less than the 2^53 that a claim may say; the far end stands for what lies beyond it. */
+const claimedDate = (ms: number): Date => new Date(Math.min(ms, MAX_DATE_MS));

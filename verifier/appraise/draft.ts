@@ -1,0 +1,139 @@
+/**
+ * The start of a policy: accepts what made one file and says, line by line, what that leaves open. A draft copies what
+ * it saw; that the measurement is the build you meant is for you to establish.
+ */
+import { base64, hex, isZero } from '@veritee/protocol';
+import { meetsTcb, type SnpProduct, type Tcb } from '../snp/tcb.ts';
+import type { TrustAnchor } from '../trust/anchor.ts';
+import type { SnpClaims } from './claims.ts';
+import type { JsonObject, JsonValue } from './json.ts';
+import { POLICY_PROFILE } from './policy.ts';
+import type { Affirming } from './result.ts';
+
+/** The JSON of a policy file, with explanations as `$comment`. */
+export type PolicyDraft = JsonObject;
+
+/**
+ * @param result affirming under `builtin:authenticity`
+ * @param anchors the anchors that the file was verified with beside AMD's; they are written into the draft
+ * @throws TypeError a result without a report's claims
+ */
+export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]): PolicyDraft {
+  const claims = snpClaimsOf(result);
+  const real = claims.anchor.platform === 'snp';
+  return {
+    $comment:
+      `Drafted from ${result.kind}, verified at ${result.at.toISOString()}. It accepts the program that made this file: ` +
+      'compare its measurement with the one of a build you trust before you rely on it.',
+    profile: POLICY_PROFILE,
+    id: `draft-${hex(claims.measurement).slice(0, 16)}`,
+    anchors: [...(real ? [{ $comment: 'AMD’s own roots.', builtin: 'amd' }] : []), ...anchors.map(draftAnchor)],
+    sevSnp: draftSnp(claims),
+    nitro: 'refuse',
+    models: draftModels(result),
+    ...draftDemands(),
+  };
+}
+
+function snpClaimsOf({ claims }: Affirming): SnpClaims {
+  if (!claims.measurement) throw new TypeError('draftPolicy: want an affirming result of SEV-SNP evidence');
+  return claims as SnpClaims; // established together, by verifySnp
+}
+
+const seconds = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, 'Z');
+
+const draftAnchor = ({ name, platform, publicKey, fingerprint, notBefore, notAfter }: TrustAnchor): JsonObject => ({
+  ...(platform === 'snp' ? {} : { $comment: 'A SIMULATED platform’s root: software that signs whatever it is told.' }),
+  name,
+  platform,
+  publicKey: base64(publicKey),
+  fingerprint: hex(fingerprint),
+  notBefore: seconds(notBefore),
+  notAfter: seconds(notAfter),
+});
+
+const hexOrUnused = (digest: Uint8Array): string => (isZero(digest) ? 'unused' : hex(digest));
+const requireIf = (bit: unknown): 'require' | 'not-required' => (bit === true ? 'require' : 'not-required');
+const forbidUnless = (bit: unknown): 'forbid' | 'allow' => (bit === true ? 'allow' : 'forbid');
+
+function draftSnp(claims: SnpClaims): JsonObject {
+  const { guestPolicy, platformInfo, tcb, product, firmware } = claims;
+  const debug = guestPolicy['debug'] === true;
+  const provisional =
+    !(meetsTcb(tcb.committed, tcb.current) && meetsTcb(tcb.current, tcb.committed)) ||
+    firmware.committed !== firmware.current;
+  const launchMeets = meetsTcb(tcb.launch, tcb.reported);
+  return {
+    $comment: [
+      ...(debug ? ['THIS GUEST ALLOWS DEBUG: the host can read its memory.'] : []),
+      'minimumTcb is what the chip reports today; raise it as AMD publishes fixes, and add a floor for each further die.',
+      'provisionalFirmware "forbid" refuses hosts that load firmware or microcode they have not committed, as clouds do at times.',
+      'chips takes CHIP_IDs to pin machines; crl {"maxAgeDays": 30} makes a current AMD revocation list necessary.',
+    ].join(' '),
+    referenceValues: [draftReferenceValue(claims)],
+    products: [product],
+    minimumTcb: [draftFloor(claims, tcb.reported)],
+    minimumLaunchTcb: launchMeets ? 'same-as-reported' : [draftFloor(claims, tcb.launch)],
+    debug: debug ? 'allow-debug-no-confidentiality' : 'forbid',
+    migration: forbidUnless(guestPolicy['migrateMa']),
+    smt: forbidUnless(guestPolicy['smt'] === true || platformInfo['smtEn'] === true),
+    cxl: forbidUnless(guestPolicy['cxlAllow']),
+    singleSocket: requireIf(guestPolicy['singleSocket']),
+    ciphertextHiding: requireIf(guestPolicy['ciphertextHidingDram']),
+    memAes256Xts: requireIf(guestPolicy['memAes256Xts']),
+    raplDisabled: requireIf(guestPolicy['raplDis']),
+    pageSwapDisabled: requireIf(guestPolicy['pageSwapDisable']),
+    provisionalFirmware: provisional ? 'allow' : 'forbid',
+    aliasCheck: requireIf(platformInfo['aliasCheckComplete']),
+    chips: 'any',
+    maskedChipId: 'forbid',
+    vlek: claims.cspId === null ? 'forbid' : { cspIds: [claims.cspId] },
+    crl: 'not-required',
+  };
+}
+
+const draftReferenceValue = (claims: SnpClaims): JsonObject => ({
+  $comment:
+    'One build as launched; a report must match every part of one value. hostData "unused" leaves HOST_DATA uncompared: ' +
+    'right only where the measurement covers the whole program.',
+  name: `as seen: ${hex(claims.measurement).slice(0, 16)}`,
+  measurement: hex(claims.measurement),
+  hostData: hex(claims.hostData),
+  vmpl: claims.vmpl,
+  idKeyDigest: hexOrUnused(claims.idKeyDigest),
+  authorKeyDigest: hexOrUnused(claims.authorKeyDigest),
+});
+
+function draftFloor({ product, cpuid }: { readonly product: SnpProduct; readonly cpuid: SnpClaims['cpuid'] }, tcb: Tcb): JsonObject {
+  const { layout: _, ...parts } = tcb;
+  return {
+    $comment: 'Microcode numbers are per die: a floor goes for the CPUID models it names, or for "any".',
+    product,
+    cpuidModels: cpuid ? [cpuid.model] : 'any',
+    ...parts,
+  };
+}
+
+/** A receipt shows which model ran; other files show none. */
+function draftModels(result: Affirming): JsonValue {
+  const model = result.kind === 'receipt' ? result.statement.model : null;
+  if (!model) return 'any';
+  return [
+    {
+      $comment:
+        'The digest decides; name and version are labels. Instead of "digest" you may list "files": {path: SHA-256} and ' +
+        'the digest is computed. Write "any" to allow every model this program serves.',
+      name: model.name,
+      version: model.version,
+      digest: hex(model.digest),
+    },
+  ];
+}
+
+const draftDemands = (): JsonObject => ({
+  // JSON has no comments between members, so each explanation goes where an object is.
+  freshness: 'not-required',
+  existedBy: 'not-required',
+  strength: 'session-signed',
+  maxWaitSeconds: 60,
+});

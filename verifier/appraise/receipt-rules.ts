@@ -1,0 +1,66 @@
+/** The half of a policy that speaks of the work, its freshness and its time, whatever the platform. */
+import { equalBytes, hex } from '@veritee/protocol';
+import type { CheckLog, CheckRow } from '../checks.ts';
+import type { Verified } from '../receipt/verify.ts';
+import type { AppraisalPolicy, ModelRule } from './policy.ts';
+
+const POLICY = 'verifier/policy.schema.json';
+
+export const RECEIPT_RULE_ROWS: readonly CheckRow[] = [
+  { id: 'policy.models', claim: 'model digest', source: POLICY, kinds: ['receipt'] },
+  { id: 'policy.strength', claim: 'strength', source: POLICY, kinds: ['receipt'] },
+  { id: 'policy.freshness', claim: 'eat_nonce', source: POLICY },
+  { id: 'policy.existed-by', claim: 'time', source: POLICY },
+];
+
+export function runReceiptRules(verified: Verified, nonce: boolean, policy: AppraisalPolicy, log: CheckLog): void {
+  if (verified.kind === 'receipt') {
+    checkModels(verified, policy.models, log);
+    checkStrength(verified, policy, log);
+  }
+  checkFreshness(nonce, policy, log);
+  if (policy.existedBy === 'not-required') {
+    log.skip('policy.existed-by', 'the policy does not ask', 'when this was made: no outside clock proves it');
+  } else {
+    // No format of this release carries an outside clock's word.
+    log.fail('policy.existed-by', 'TIME_NOT_PROVEN', 'a time proven by an outside clock', 'none');
+  }
+}
+
+type Receipt = Extract<Verified, { readonly kind: 'receipt' }>;
+
+function checkModels({ statement: { model, outcome } }: Receipt, models: AppraisalPolicy['models'], log: CheckLog): void {
+  const id = 'policy.models';
+  if (models === 'any') return log.skip(id, 'the policy does not ask', 'models: whether you allow the model that ran');
+  if (!model) return log.skip(id, `no model ran: the request was refused (${outcome})`);
+  const actual = `${model.name} version ${model.version}, digest ${hex(model.digest)}`;
+  const allowed = models.some(
+    ({ name, version, digest }) =>
+      equalBytes(digest, model.digest) &&
+      (name === null || name === model.name) &&
+      (version === null || version === model.version),
+  );
+  if (allowed) log.pass(id, actual);
+  else log.fail(id, 'MODEL_NOT_ALLOWED', models.map(ruleText).join(' or '), actual);
+}
+
+const ruleText = ({ name, version, digest }: ModelRule): string =>
+  `${name ?? 'any name'} version ${version ?? 'any'}, digest ${hex(digest)}`;
+
+function checkStrength({ strength }: Receipt, policy: AppraisalPolicy, log: CheckLog): void {
+  if (strength === 'hardware-committed' || policy.strength === 'session-signed') {
+    log.pass('policy.strength', strength);
+  } else {
+    log.fail('policy.strength', 'STRENGTH_INSUFFICIENT', policy.strength, strength);
+  }
+  if (strength === 'session-signed') {
+    log.note('session-signed: hardware vouches for the session key, not yet for this statement');
+  }
+}
+
+function checkFreshness(nonce: boolean, { freshness }: AppraisalPolicy, log: CheckLog): void {
+  const id = 'policy.freshness';
+  if (nonce) log.pass(id, 'the answer bears the nonce of the caller');
+  else if (freshness === 'not-required') log.skip(id, 'the policy does not ask');
+  else log.fail(id, 'FRESHNESS_REQUIRED', 'the nonce of the caller', 'none, or another');
+}

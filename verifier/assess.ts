@@ -1,0 +1,157 @@
+/** parse → verify → appraise, and a result that says what each check came to (design §4; docs/formats.md). */
+import { type Code, EvidenceError } from '@veritee/protocol';
+import { appraise, PLATFORM_ROWS } from './appraise/appraise.ts';
+import { EXPECTED_ROWS, type Expected, prepareExpected } from './appraise/expected.ts';
+import { type AppraisalPolicy, AUTHENTICITY, anchorsOf, isCompletePolicy, policyDigest } from './appraise/policy.ts';
+import { RECEIPT_RULE_ROWS } from './appraise/receipt-rules.ts';
+import type { Affirmed, AttestationResult, Common, Contraindicated } from './appraise/result.ts';
+import { SNP_RULES } from './appraise/snp-rules.ts';
+import { CheckFailure, CheckLog, type CheckRow } from './checks.ts';
+import { A_FILE, detectKind, type Kind } from './kind.ts';
+import { CHALLENGE_ROWS } from './receipt/challenge.ts';
+import { parse, SHAPE_ROWS } from './receipt/parse.ts';
+import { SESSION_ROWS } from './receipt/session.ts';
+import { STATEMENT_ROWS } from './receipt/statement.ts';
+import { CHAIN_ROWS, type Verified, verify } from './receipt/verify.ts';
+import { SNP_VERIFY_ROWS } from './snp/verify.ts';
+import type { TrustAnchor } from './trust/anchor.ts';
+import { readCertificates, readCrls } from './x509/pem.ts';
+
+/** Every check there is, in the order in which they are made. */
+export const ALL_ROWS: readonly CheckRow[] = [
+  ...SHAPE_ROWS,
+  ...CHAIN_ROWS,
+  ...SNP_VERIFY_ROWS,
+  ...SESSION_ROWS,
+  ...CHALLENGE_ROWS,
+  ...STATEMENT_ROWS,
+  ...EXPECTED_ROWS,
+  ...PLATFORM_ROWS,
+  ...SNP_RULES,
+  ...RECEIPT_RULE_ROWS,
+];
+
+export interface AssessInput {
+  readonly file: Uint8Array;
+  /** Overrides detection. */
+  readonly kind?: Kind;
+  /** There is no default. */
+  readonly policy: AppraisalPolicy | 'builtin:authenticity';
+  /** The time at which everything must be valid. The verifier reads no clock. */
+  readonly at: Date;
+  /** Beside the policy's own; see `readTrustAnchors`. */
+  readonly trustAnchors?: readonly TrustAnchor[];
+  /** Certificate files, DER or PEM, one or several certificates each, in any order. */
+  readonly endorsements?: readonly Uint8Array[];
+  /** CRL files, DER or PEM. */
+  readonly crls?: readonly Uint8Array[];
+  /** Evidence files for a receipt that names its evidence by REPORT_DATA only. */
+  readonly evidence?: readonly Uint8Array[];
+  readonly expected?: Expected;
+}
+
+/**
+ * Decide about one file. Bad files give a result, whatever is in them.
+ *
+ * @throws TypeError a mistake of the caller: no time, an expectation that cannot be right, a policy that was not parsed
+ */
+export async function assess(input: AssessInput): Promise<AttestationResult> {
+  const policy = input.policy === 'builtin:authenticity' ? AUTHENTICITY : input.policy;
+  if (!isCompletePolicy(policy)) throw new TypeError('policy: want what parsePolicy returned, or builtin:authenticity');
+  if (!(input.at instanceof Date) || Number.isNaN(input.at.getTime())) throw new TypeError('at: want a valid Date');
+  const context: Context = {
+    kind: input.kind ?? detectKind(input.file),
+    policy,
+    at: new Date(input.at),
+    log: new CheckLog(ALL_ROWS),
+  };
+  const expected = await prepareExpected(input.expected ?? {});
+  try {
+    const verified = await parseAndVerify(input, context);
+    const { nonce } = appraise(verified, expected, policy, context.at, context.log);
+    return affirmUnlessFound(context, affirmed(verified, nonce));
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    return refused(context, error.code);
+  }
+}
+
+interface Context {
+  readonly kind: Kind | null;
+  readonly policy: AppraisalPolicy;
+  readonly at: Date;
+  readonly log: CheckLog;
+}
+
+async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Context): Promise<Verified> {
+  const { file, evidence = [], trustAnchors = [], endorsements = [], crls = [] } = input;
+  const known = await log.step('shape.kind', () => kind ?? refuseUnknown(), (name) => A_FILE[name]);
+  const parsed = await parse(file, known, evidence, log);
+  const given = await log.step(
+    'shape.endorsements',
+    () => ({
+      certificates: endorsements.flatMap((item, i) => readCertificates(item, `endorsements[${i}]`)),
+      crls: crls.flatMap((item, i) => readCrls(item, `crls[${i}]`)),
+    }),
+    ({ certificates, crls: lists }) => `${certificates.length} certificates, ${lists.length} CRLs`,
+  );
+  return verify(parsed, { ...given, anchors: [...anchorsOf(policy), ...trustAnchors] }, at, log);
+}
+
+function refuseUnknown(): never {
+  const expected = 'a receipt, an attestation, an evidence file or a raw SNP report';
+  throw new CheckFailure('EVIDENCE_UNSUPPORTED', expected, 'none of these', { field: 'file' });
+}
+
+/** What only the affirming side hands out. */
+function affirmed(verified: Verified, nonce: boolean): Affirmed {
+  switch (verified.kind) {
+    case 'snp-report':
+      return { kind: verified.kind };
+    case 'evidence':
+      return { kind: verified.kind, session: verified.session };
+    case 'attestation': {
+      // Without the caller's own nonce a key may be one that has long been erased, or leaked, since.
+      const sealingKeys = nonce && verified.challenge ? verified.challenge.keys : [];
+      return { kind: verified.kind, session: verified.session, sealingKeys };
+    }
+    case 'receipt': {
+      const { kind, session, statement, strength } = verified;
+      return { kind, session, statement, strength };
+    }
+  }
+}
+
+function common({ kind, policy, at, log }: Context): Common {
+  return {
+    kind,
+    ...log.established,
+    findings: log.findings,
+    checks: log.checks(({ kinds }) =>
+      kind && kinds && !kinds.includes(kind) ? `no part of ${A_FILE[kind]}` : 'not reached: a check before it failed',
+    ),
+    notChecked: log.notChecked,
+    policy: policy.id,
+    policyDigest: policyDigest(policy),
+    at,
+    validAt: at,
+    timeSource: 'caller',
+    existedBy: null,
+  };
+}
+
+function affirmUnlessFound(context: Context, result: Affirmed): AttestationResult {
+  const [first, ...more] = context.log.findings;
+  if (first) return { ...common(context), verdict: 'contraindicated', findings: [first, ...more] };
+  return { ...common(context), ...result, verdict: 'affirming' };
+}
+
+function refused(context: Context, code: Code): AttestationResult {
+  const [first, ...more] = context.log.findings;
+  // Every refusal is thrown inside a step, which records it first.
+  if (!first) throw new TypeError(`${code} was refused outside a check`);
+  const findings: Contraindicated['findings'] = [first, ...more];
+  return code === 'EVIDENCE_UNSUPPORTED'
+    ? { ...common(context), verdict: 'unsupported', findings }
+    : { ...common(context), verdict: 'contraindicated', findings };
+}

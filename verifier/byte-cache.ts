@@ -1,0 +1,32 @@
+import { equalBytes, hex } from '@veritee/protocol';
+
+/** Certificates, keys and signatures end in bytes that hardly repeat, so their tails serve as names without hashing. */
+const TAIL_BYTES = 16;
+
+/**
+ * A bounded memory of what exact byte strings led to. The tail only finds the place; a hit needs every byte equal, so
+ * nothing can be read under a key it was not stored under. The oldest entry goes first.
+ */
+export class ByteCache<V> {
+  readonly #entries = new Map<string, { readonly key: Uint8Array; readonly value: V }>();
+  readonly #capacity: number;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  get(key: Uint8Array): V | undefined {
+    const entry = this.#entries.get(hex(key.subarray(-TAIL_BYTES)));
+    return entry && equalBytes(entry.key, key) ? entry.value : undefined;
+  }
+
+  set(key: Uint8Array, value: V): void {
+    const name = hex(key.subarray(-TAIL_BYTES));
+    this.#entries.delete(name);
+    if (this.#entries.size >= this.#capacity) {
+      const oldest = this.#entries.keys().next();
+      if (!oldest.done) this.#entries.delete(oldest.value);
+    }
+    this.#entries.set(name, { key: new Uint8Array(key), value });
+  }
+}

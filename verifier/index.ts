@@ -1,0 +1,41 @@
+export type {
+  Claims,
+  ChallengeFacts,
+  SessionFacts,
+  SnpClaims,
+  SnpTcbs,
+  StatementFacts,
+} from './appraise/claims.ts';
+export { draftPolicy, type PolicyDraft } from './appraise/draft.ts';
+export type { Expected, ExpectedBody } from './appraise/expected.ts';
+export {
+  type AppraisalPolicy,
+  AUTHENTICITY,
+  type ModelRule,
+  POLICY_PROFILE,
+  type PolicyAnchor,
+  policyDigest,
+  type ReferenceValue,
+  type SnpPolicy,
+  type TcbFloor,
+} from './appraise/policy.ts';
+export { parsePolicy, readPolicy } from './appraise/policy-parse.ts';
+export {
+  type Affirming,
+  type AttestationResult,
+  type Contraindicated,
+  type JsonValue,
+  toJson,
+  type Unsupported,
+} from './appraise/result.ts';
+export { ALL_ROWS, type AssessInput, assess } from './assess.ts';
+export type { Check, CheckRow, Finding, Strength } from './checks.ts';
+export { detectKind, type Kind } from './kind.ts';
+export type { SealingKey } from './receipt/challenge.ts';
+export type { VerifiedSession } from './receipt/session.ts';
+export { parseSnpReport, type SnpReport } from './snp/report.ts';
+export type { SnpProduct, Tcb } from './snp/tcb.ts';
+export { AMD_ANCHORS } from './trust/amd.ts';
+export type { Platform, TrustAnchor } from './trust/anchor.ts';
+export { readTrustAnchors } from './trust/read.ts';
+export { readCertificates, readCrls } from './x509/pem.ts';
