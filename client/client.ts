@@ -38,7 +38,7 @@ const NONCE_BYTES = 32;
 /** An attestation is asked for again after this time of the client's own monotonic clock. */
 const ATTESTED_FOR_MS = 10 * 60_000;
 
-export type Affirming = Extract<AttestationResult, { verdict: 'affirming' }>;
+type Affirming<K> = Extract<AttestationResult, { verdict: 'affirming'; kind: K }>;
 
 export interface ClientOptions {
   readonly url: string;
@@ -55,7 +55,7 @@ export interface ClientOptions {
 export interface Attested {
   /** The attestation file as received. */
   readonly file: Uint8Array<ArrayBuffer>;
-  readonly result: Affirming;
+  readonly result: Affirming<'attestation'>;
 }
 
 /** What the caller alone holds: with these an auditor can open the receipt's commitments. */
@@ -71,7 +71,7 @@ export interface KeptReceipt {
   readonly id: string;
   /** The portable file. */
   readonly file: Uint8Array<ArrayBuffer>;
-  readonly result: Affirming;
+  readonly result: Affirming<'receipt'>;
   /** What a later verification of the same receipt has to agree with. */
   readonly expected: Expected;
   readonly private: PrivateParts;
@@ -142,7 +142,7 @@ export class VeriteeClient {
     if (!response.ok) throw await serviceError(response);
     const file = await bodyOf(response);
     const result = await this.#assess(file, 'attestation', this.#options.policy, { nonce });
-    if (result.verdict !== 'affirming') throw refusal('attestation', result);
+    if (result.verdict !== 'affirming' || result.kind !== 'attestation') throw refusal('attestation', result);
     const value = { file, result };
     this.#attested = { value, at: asked };
     return value;
@@ -245,7 +245,7 @@ export class VeriteeClient {
       statement,
       expected: {
         nonce,
-        request: { body: kept.request, salt: kept.requestSalt },
+        request: { body: kept.request, salt: kept.requestSalt, jsonLength: request.jsonLength },
         response: { body: kept.response, salt: kept.responseSalt },
         ...(statement.outcome === 'ok' ? { model } : {}),
       },
@@ -259,7 +259,7 @@ export class VeriteeClient {
     const file = encodeReceipt({ statement: exchange.message, path: null, evidence: { file: evidence } });
     const policy = { ...this.#options.policy, strength: 'session-signed' } as const;
     const result = await this.#assess(file, 'receipt', policy, exchange.expected);
-    if (result.verdict !== 'affirming') throw refusal('answer', result);
+    if (result.verdict !== 'affirming' || result.kind !== 'receipt') throw refusal('answer', result);
     return {
       id: hex(exchange.statement.receiptId),
       file,
@@ -304,7 +304,7 @@ export class VeriteeClient {
       });
     }
     const result = await this.#assess(file, 'receipt', this.#options.policy, receipt.expected);
-    if (result.verdict !== 'affirming') throw refusal('receipt', result);
+    if (result.verdict !== 'affirming' || result.kind !== 'receipt') throw refusal('receipt', result);
     return { ...receipt, file, result };
   }
 }

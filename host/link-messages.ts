@@ -32,8 +32,7 @@ const text = (fields: Fields, name: string): string => {
   return typeof value === 'string' ? value : bad(name);
 };
 
-const textOrNull = (fields: Fields, name: string): string | null =>
-  fields[name] === null ? null : text(fields, name);
+const textOrNull = (fields: Fields, name: string): string | null => (fields[name] === null ? null : text(fields, name));
 
 const uint = (fields: Fields, name: string): number => {
   const value = fields[name];

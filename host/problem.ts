@@ -1,5 +1,5 @@
 import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http';
-import { CODES, type CodeFacts, CodedError, HEADER, httpStatus, ServiceError } from '@veritee/protocol';
+import { CODES, CodedError, type CodeFacts, HEADER, httpStatus, ServiceError } from '@veritee/protocol';
 
 /** A failure as its own code; anything uncoded is a defect of ours and tells the caller nothing. */
 export const asCoded = (error: unknown): CodedError =>
@@ -22,7 +22,7 @@ function send(res: ServerResponse, error: CodedError, type: string, body: object
     [HEADER.errorCode]: error.code,
   };
   const retryAfter = retryAfterSeconds(error);
-  if (retryAfter !== null) headers['retry-after'] = retryAfter;
+  if (retryAfter !== null) headers['retry-after'] = String(retryAfter);
   res.writeHead(httpStatus(error.code), headers);
   res.end(text);
 }

@@ -1,12 +1,13 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import { CodedError, HEADER, ServiceError } from '@veritee/protocol';
+import { bytes, CodedError, fromHex, HEADER, ServiceError } from '@veritee/protocol';
 import type { Logger } from 'pino';
 import { type Dispatcher, errors, type Pool } from 'undici';
 import type { EnclaveLink } from './enclave-link.ts';
 import type { HostMetrics } from './metrics.ts';
 import { asCoded, sendInferenceError } from './problem.ts';
 import type { HostLimits } from './settings.ts';
+import type { Store } from './store/store.ts';
 
 /** What the enclave needs to answer. `content-encoding` is among it because the enclave refuses any. */
 const FORWARDED = [
@@ -41,6 +42,7 @@ const LINGER_MS = 5000;
 export interface RelayParts {
   readonly pool: Pool;
   readonly link: EnclaveLink;
+  readonly store: Store;
   readonly limits: HostLimits;
   readonly allowPlaintext: boolean;
   readonly metrics: HostMetrics;
@@ -115,6 +117,9 @@ function linger(req: IncomingMessage): void {
   req.once('close', () => clearTimeout(timer));
 }
 
+const entryUnknown = (): ServiceError =>
+  new ServiceError('ENCLAVE_CHANGED', 'the enclave restarted before its log entry was durable; send the request again');
+
 const cancelled = (): ServiceError => new ServiceError('REQUEST_CANCELLED', 'the caller went away');
 
 /** One request and its answer. */
@@ -122,7 +127,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #parts: RelayParts;
-  /** The boot that spoke when the request came, for an answer that does not name its own. */
+  /** The boot that spoke when the request came. */
   readonly #boot: string | null;
   readonly #ended = new AbortController();
   readonly #deadline: NodeJS.Timeout;
@@ -204,13 +209,12 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return; // interim answers are for this hop
-    const entry = headers[HEADER.entry];
-    if (entry === undefined) {
+    if (headers[HEADER.entry] === undefined) {
       this.#answer(status, headers);
       return;
     }
     controller.pause();
-    this.#durable(entry.toString(), headers[HEADER.boot]?.toString())
+    this.#durable(headers)
       .then(() => {
         this.#answer(status, headers);
         controller.resume();
@@ -218,16 +222,22 @@ class Exchange implements Dispatcher.DispatchHandler {
       .catch((error: unknown) => this.#fail(asCoded(error)));
   }
 
-  async #durable(entry: string, boot: string | undefined): Promise<void> {
-    const { link, metrics } = this.#parts;
-    const index = Number(entry);
-    const of = boot ?? this.#boot;
-    if (!/^\d{1,16}$/.test(entry) || of === null || (boot === undefined && link.boot !== of)) {
-      throw new ServiceError('ENCLAVE_CHANGED', 'the log entry of this answer cannot be told; send the request again');
-    }
+  /**
+   * Resolves when the answer's entry is committed, and, for an answer with a receipt, when its id leads there: the
+   * enclave may have restarted since, and the same index of another boot is another entry.
+   */
+  async #durable(headers: IncomingHttpHeaders): Promise<void> {
+    const { link, store, metrics } = this.#parts;
+    const index = Number(headers[HEADER.entry]);
+    const boot = this.#boot;
+    if (boot === null || !Number.isSafeInteger(index)) throw entryUnknown();
     const started = performance.now();
-    await link.durable(of, index, this.#ended.signal);
+    await link.durable(boot, index, this.#ended.signal);
     metrics.durableAfter((performance.now() - started) / 1000);
+    const receiptId = headers[HEADER.receiptId]?.toString();
+    if (receiptId === undefined) return;
+    const place = await store.statementOf(bytes(fromHex(receiptId) ?? new Uint8Array(0), 16, HEADER.receiptId));
+    if (place?.boot !== boot || place.index !== index) throw entryUnknown();
   }
 
   #answer(status: number, headers: IncomingHttpHeaders): void {
@@ -299,7 +309,9 @@ function relayedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 function upstreamError(error: unknown): CodedError {
   if (error instanceof CodedError) return error;
   if (error instanceof errors.InvalidArgumentError) {
-    return new ServiceError('REQUEST_HEADER_INVALID', 'the request line or a header cannot be relayed', { cause: error });
+    return new ServiceError('REQUEST_HEADER_INVALID', 'the request line or a header cannot be relayed', {
+      cause: error,
+    });
   }
   const fromSocket = error instanceof errors.UndiciError || typeof (error as NodeJS.ErrnoException).code === 'string';
   if (!fromSocket) return asCoded(error);

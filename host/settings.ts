@@ -31,7 +31,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   requestTimeoutMs: 60_000,
   challengeTimeoutMs: 70_000,
   maxDatabaseBytes: null,
-  drainTimeoutMs: 10_000,
+  drainTimeoutMs: 4000,
 };
 
 export interface HostSettings {

@@ -140,6 +140,7 @@ export const CODES = {
   PLATFORM_TIMEOUT: { stage: 'platform', action: 'retry' },
   PLATFORM_FAILED: { stage: 'platform', action: 'retry' },
   INTERNAL: { stage: 'relay', action: 'retry', status: 500 },
+  AUDITOR_ONLY: { stage: 'relay', action: 'refuse', status: 403 },
 
   // Command line.
   USAGE: { stage: 'usage', action: 'refuse' },

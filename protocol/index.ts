@@ -7,6 +7,7 @@ export * from './ed25519.ts';
 export * from './entries.ts';
 export * from './errors.ts';
 export * from './files.ts';
+export * from './files-json.ts';
 export * from './hash.ts';
 export * from './inference.ts';
 export * from './json.ts';

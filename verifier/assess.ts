@@ -85,7 +85,11 @@ interface Context {
 
 async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Context): Promise<Verified> {
   const { file, evidence = [], trustAnchors = [], endorsements = [], crls = [] } = input;
-  const known = await log.step('shape.kind', () => kind ?? refuseUnknown(), (name) => A_FILE[name]);
+  const known = await log.step(
+    'shape.kind',
+    () => kind ?? refuseUnknown(),
+    (name) => A_FILE[name],
+  );
   const parsed = await parse(file, known, evidence, log);
   const given = await log.step(
     'shape.endorsements',

@@ -1,6 +1,6 @@
 export type {
-  Claims,
   ChallengeFacts,
+  Claims,
   SessionFacts,
   SnpClaims,
   SnpTcbs,
@@ -8,6 +8,7 @@ export type {
 } from './appraise/claims.ts';
 export { draftPolicy, type PolicyDraft } from './appraise/draft.ts';
 export type { Expected, ExpectedBody } from './appraise/expected.ts';
+export { type JsonObject, type JsonValue, snpReportToJson } from './appraise/json.ts';
 export {
   type AppraisalPolicy,
   AUTHENTICITY,
@@ -24,7 +25,6 @@ export {
   type Affirming,
   type AttestationResult,
   type Contraindicated,
-  type JsonValue,
   toJson,
   type Unsupported,
 } from './appraise/result.ts';

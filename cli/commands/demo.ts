@@ -93,7 +93,8 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   const attested = await client.ready();
   proved("the chip's report answers a nonce made a moment ago");
   proved(`the report covers the log of boot ${hex(attested.result.session.bootId)} and its session key`);
-  const input = tensor('readings', 'FP32', [1, 6], Float32Array.of(34, 60, 0.5, 800, 2, 1));
+  print('    question: 30 °C, 60 % humidity, 2 m/s wind, 750 W/m² sun, heavy work: how dangerous is the heat?');
+  const input = tensor('readings', 'FP32', [1, 7], Float32Array.of(30, 60, 2, 750, 415, 1, 0));
   const { outputs, receipt } = await client.infer('heat-stress', [input]);
   for (const output of outputs) print(`    ${output.name}: ${tensorText(output).join(', ')}`);
   proved("the answer's statement is signed by that session");

@@ -107,11 +107,12 @@ export class WorkerSlot {
       reject(new ServiceError('MODEL_RUN_FAILED', 'the engine lost the worker thread that ran this request'));
     }
     this.#pending.clear();
-    if (this.#state === 'closing') return;
-    this.#options.onEvent({ worker: this.#options.name, event: 'died', reason });
-    const alive = this.#state !== 'starting'; // who waits for a start hears of its failure
-    this.#state = 'dead';
-    if (alive) this.#restartLater();
+    const { name, onEvent } = this.#options;
+    if (this.#state === 'free' || this.#state === 'running') {
+      this.#state = 'dead';
+      onEvent({ worker: name, event: 'died', reason });
+      this.#restartLater();
+    } else if (this.#state === 'starting') this.#state = 'dead'; // whoever waits for the start hears of its failure
   }
 
   /** Waits longer each time, so that a worker which cannot start does not keep a core busy. */
@@ -126,6 +127,7 @@ export class WorkerSlot {
         this.#restartLater();
         return;
       }
+      if (this.#state === 'closing') return;
       this.#restartMs = FIRST_RESTART_MS;
       onEvent({ worker: name, event: 'restarted', reason: 'all models loaded' });
       onFree();

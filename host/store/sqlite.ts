@@ -260,7 +260,8 @@ export class SqliteStore implements Store {
   #appendEvidence(id: number, boot: string, evidence: ReadEvidence, done: AppendedRecords): void {
     const known = this.#sql.evidence.get(evidence.reportData);
     if (known) {
-      if (!equalBytes(known.file, evidence.bytes)) throw forked('evidence', 'another one is stored for its REPORT_DATA');
+      if (!equalBytes(known.file, evidence.bytes))
+        throw forked('evidence', 'another one is stored for its REPORT_DATA');
       return;
     }
     const first = this.#sql.cose.get(id, 0);

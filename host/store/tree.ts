@@ -24,7 +24,10 @@ export class TreeNodes {
     const known = this.#remembered.get(key);
     if (known) return known;
     const below = level - 1;
-    const hash = nodeHash(this.read({ level: below, index: 2 * index }), this.read({ level: below, index: 2 * index + 1 }));
+    const hash = nodeHash(
+      this.read({ level: below, index: 2 * index }),
+      this.read({ level: below, index: 2 * index + 1 }),
+    );
     if (this.#remembered.size >= MAX_REMEMBERED) {
       this.#remembered.delete(this.#remembered.keys().next().value as string);
     }

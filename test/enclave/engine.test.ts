@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { Engine, type EngineSettings } from '../../enclave/engine/engine.ts';
 import type { ModelSource } from '../../enclave/engine/messages.ts';
 import type { WorkerEvent } from '../../enclave/engine/worker-slot.ts';
 import { ATTRIBUTE, FLOAT, floats, INT64, model, node, STRING, value } from './onnx-builder.ts';
-import { buildWorker } from './worker-url.ts';
+import { buildWorker, programs } from './worker-url.ts';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'veritee-engine-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -109,7 +109,7 @@ describe('tensors', () => {
     const texts = ['', 'é\u{1f600}', '\ufeffmark', 'x'.repeat(100_000)];
     const input: Tensor = { name: 'x', datatype: 'BYTES', shape: [4], data: texts.map(utf8) };
     const { outputs } = await on.run(same, [input], ['y']);
-    expect((outputs[0]?.data as Uint8Array[]).map(fromUtf8)).toEqual(texts);
+    expect((outputs[0]!.data as Uint8Array[]).map(fromUtf8)).toEqual(texts);
     const none = await on.run(same, [{ name: 'x', datatype: 'BYTES', shape: [0], data: [] }], ['y']);
     expect(none.outputs[0]).toMatchObject({ shape: [0], data: [] });
   });
@@ -453,7 +453,7 @@ describe('closing', () => {
   });
 
   /** A process of its own: native code that dies at exit, or writes to stderr, shows only there. */
-  const program = path.join(path.dirname(fileURLToPath(steered)), `exit-${process.pid}.mjs`);
+  const program = path.join(programs, 'exit.mjs');
   const ends = (ending: string) => {
     const entry = program.replace('.mjs', '.ts');
     writeFileSync(

@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { Engine } from '../../enclave/engine/engine.ts';
 import { parseModelConfig } from '../../enclave/models/config.ts';
+import { loadRepository } from '../../enclave/models/repository.ts';
 import { parseInferRequest } from '../../protocol/inference.ts';
 import {
   CATEGORIES,
@@ -18,6 +20,7 @@ import {
   READINGS,
   wetBulbGlobe,
 } from '../../tools/sample-model/index.mjs';
+import { buildWorker } from './worker-url.ts';
 
 const fromRoot = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const folder = fromRoot(`enclave/sample-models/${NAME}/1`);
@@ -205,6 +208,24 @@ describe('what lies beside it', () => {
     const { description, labels } = parseModelConfig(readFileSync(join(folder, 'config.json')), 'config.json');
     expect(description).toContain('not a safety device');
     expect([...labels]).toEqual(CATEGORIES.map(({ label }, i) => [`category.${i}`, label]));
+  });
+
+  test('the enclave serves the folder as it lies, without a warning', async () => {
+    const engine = await Engine.start({ workerUrl: buildWorker() });
+    try {
+      const repository = await loadRepository(fromRoot('enclave/sample-models'), engine);
+      expect(repository.warnings).toEqual([]);
+      expect(repository.list().map(({ name, version, error }) => [name, version, error])).toEqual([[NAME, '1', null]]);
+      const { inputs, outputs } = repository.get(NAME);
+      expect(inputs).toEqual([{ name: 'readings', datatype: 'FP32', shape: [-1, WIDTH] }]);
+      expect(outputs).toEqual([
+        { name: 'probabilities', datatype: 'FP32', shape: [-1, CATEGORIES.length] },
+        { name: 'category', datatype: 'INT64', shape: [-1] },
+        { name: 'in_range', datatype: 'BOOL', shape: [-1] },
+      ]);
+    } finally {
+      await engine.close();
+    }
   });
 
   test('the example request holds one row for each category', async () => {

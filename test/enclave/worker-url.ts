@@ -1,9 +1,16 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Compiled programs of this test process; here they find `onnxruntime-node`. */
+export const programs = path.join(root, `node_modules/.cache/veritee-test/${process.pid}`);
+mkdirSync(programs, { recursive: true });
+process.once('exit', () => rmSync(programs, { recursive: true, force: true }));
+
+let built = 0;
 
 /**
  * The engine's worker, compiled from the sources under test and not taken from a dist that may be older.
@@ -11,11 +18,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
  * @param before statements that run in the thread ahead of it
  */
 export function buildWorker(before = ''): URL {
-  const name = `worker-${process.pid}-${Math.random().toString(36).slice(2)}`;
-  const folder = path.join(root, 'node_modules/.cache/veritee-test'); // from here `onnxruntime-node` resolves
-  mkdirSync(folder, { recursive: true });
-  const entry = path.join(folder, `${name}.ts`);
-  const outfile = path.join(folder, `${name}.mjs`);
+  const entry = path.join(programs, `worker-${++built}.ts`);
+  const outfile = path.join(programs, `worker-${built}.mjs`);
   writeFileSync(entry, `${before}\nimport ${JSON.stringify(path.join(root, 'enclave/engine/worker.ts'))};\n`);
   buildSync({
     entryPoints: [entry],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { AMD_ANCHORS } from '../../verifier/trust/amd.ts';
+import { readCertificates } from '../../verifier/x509/pem.ts';
 import { AMD_CERTIFICATES, attempt, caseFiles, flipped, midOf, read, SNP_EVIDENCE, snpCases } from './snp-support.ts';
 
 const cases = snpCases();
@@ -25,7 +26,7 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real SNP evidence', () => {
     });
     // In any order; without the root; and with nothing but the leaf, since AMD's intermediates are pinned.
     const [leaf] = certificates as [Uint8Array];
-    for (const some of [certificates.toReversed(), certificates.slice(0, 2), [leaf], [...certificates, leaf]]) {
+    for (const some of [[...certificates].reverse(), certificates.slice(0, 2), [leaf], [...certificates, leaf]]) {
       expect((await attempt({ report, certificates: some, anchors: AMD_ANCHORS, at })).code).toBe('valid');
     }
   });
@@ -67,7 +68,12 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real SNP evidence', () => {
   test('refuses a report under the certificates of another', async () => {
     const milan = find('milan-v3-oak-cb');
     const { certificates } = caseFiles(find('genoa-v3-tinfoil'));
-    const outcome = await attempt({ report: caseFiles(milan).report, certificates, anchors: AMD_ANCHORS, at: midOf(milan) });
+    const outcome = await attempt({
+      report: caseFiles(milan).report,
+      certificates,
+      anchors: AMD_ANCHORS,
+      at: midOf(milan),
+    });
     expect(outcome.code).toBe('SIGNATURE_INVALID');
   });
 
@@ -90,7 +96,8 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real SNP evidence', () => {
     const { report, certificates } = caseFiles(one);
     const anchors = AMD_ANCHORS.filter(({ name }) => name !== 'ARK-Genoa');
     const at = midOf(one);
-    const code = async (some: readonly Uint8Array[]) => (await attempt({ report, certificates: some, anchors, at })).code;
+    const code = async (some: readonly Uint8Array[]) =>
+      (await attempt({ report, certificates: some, anchors, at })).code;
     expect(await code(certificates)).toBe('CHAIN_UNTRUSTED');
     expect(await code(certificates.slice(0, 2))).toBe('CHAIN_UNTRUSTED');
     expect(await code(certificates.slice(0, 1))).toBe('ENDORSEMENT_MISSING');
@@ -112,7 +119,12 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real SNP evidence', () => {
     const crl = (name: string) => read(SNP_EVIDENCE ?? '', 'crl', name);
     const genoa = find('genoa-v3-azure-trustee');
     const at = new Date('2025-06-01T00:00:00Z');
-    const tryGenoa = (certificates: readonly Uint8Array[], crlsGiven: readonly Uint8Array[], time = at, crlsInside: readonly Uint8Array[] = []) =>
+    const tryGenoa = (
+      certificates: readonly Uint8Array[],
+      crlsGiven: readonly Uint8Array[],
+      time = at,
+      crlsInside: readonly Uint8Array[] = [],
+    ) =>
       attempt({ report: caseFiles(genoa).report, certificates, anchors: AMD_ANCHORS, at: time, crlsGiven, crlsInside });
 
     test('accepts a current list and says its dates', async () => {
@@ -126,14 +138,15 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real SNP evidence', () => {
       const { certificates } = caseFiles(genoa);
       const [leaf] = certificates as [Uint8Array];
       const [ark] = certificates.slice(2) as [Uint8Array];
-      const { readCertificates } = await import('../../verifier/x509/pem.ts');
       const [revoked] = readCertificates(crl('ask-genoa-revoked.pem'), 'ask') as [Uint8Array];
       for (const given of [[crl('genoa-2024-openpcc.crl.der')], []]) {
         const outcome = await tryGenoa([leaf, revoked, ark], given);
         expect([outcome.code, outcome.failed]).toEqual(['CERTIFICATE_REVOKED', ['snp.revocation']]);
       }
       // A list inside the file can add the revocation too, however old it is.
-      const inside = await tryGenoa([leaf, revoked], [], new Date('2031-01-01T00:00:00Z'), [crl('genoa-2024-openpcc.crl.der')]);
+      const inside = await tryGenoa([leaf, revoked], [], new Date('2031-01-01T00:00:00Z'), [
+        crl('genoa-2024-openpcc.crl.der'),
+      ]);
       expect(inside.code).toBe('CERTIFICATE_REVOKED');
     });
 

@@ -14,7 +14,12 @@ export const AMD_CERTIFICATES = sharedFolder('trust-anchors', 'amd');
 export interface SnpCase {
   readonly id: string;
   readonly dir: string;
-  readonly files: { readonly report: string; readonly signerCert?: string; readonly intermediate?: string; readonly root?: string };
+  readonly files: {
+    readonly report: string;
+    readonly signerCert?: string;
+    readonly intermediate?: string;
+    readonly root?: string;
+  };
   readonly product: string;
   readonly reportVersion: number;
   readonly signer: 'VCEK' | 'VLEK';
@@ -23,7 +28,8 @@ export interface SnpCase {
   readonly validTo: string | null;
 }
 
-export const read = (...parts: readonly string[]): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(path.join(...parts)));
+export const read = (...parts: readonly string[]): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(readFileSync(path.join(...parts)));
 
 export function snpCases(): readonly SnpCase[] {
   if (!SNP_EVIDENCE) return [];
@@ -59,7 +65,14 @@ export interface Outcome {
   readonly failed: readonly string[];
 }
 
-export async function attempt({ report, certificates, anchors, at, crlsGiven = [], crlsInside = [] }: Attempt): Promise<Outcome> {
+export async function attempt({
+  report,
+  certificates,
+  anchors,
+  at,
+  crlsGiven = [],
+  crlsInside = [],
+}: Attempt): Promise<Outcome> {
   const log = new CheckLog(SNP_VERIFY_ROWS);
   const failed = (): string[] => log.checks().flatMap(({ id, outcome }) => (outcome === 'fail' ? [id] : []));
   try {

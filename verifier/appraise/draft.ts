@@ -3,12 +3,16 @@
  * it saw; that the measurement is the build you meant is for you to establish.
  */
 import { base64, hex, isZero } from '@veritee/protocol';
+import { A_FILE } from '../kind.ts';
 import { meetsTcb, type SnpProduct, type Tcb } from '../snp/tcb.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import type { SnpClaims } from './claims.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import { POLICY_PROFILE } from './policy.ts';
 import type { Affirming } from './result.ts';
+
+/** One tick of a slow platform, with room: a cloud may hold a report back for ten seconds. */
+const MAX_WAIT_SECONDS = 60;
 
 /** The JSON of a policy file, with explanations as `$comment`. */
 export type PolicyDraft = JsonObject;
@@ -22,16 +26,26 @@ export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]):
   const claims = snpClaimsOf(result);
   const real = claims.anchor.platform === 'snp';
   return {
-    $comment:
-      `Drafted from ${result.kind}, verified at ${result.at.toISOString()}. It accepts the program that made this file: ` +
-      'compare its measurement with the one of a build you trust before you rely on it.',
+    $comment: [
+      `Drafted from ${A_FILE[result.kind]}, verified at ${result.at.toISOString()}. It accepts the program that made this`,
+      'file: compare its measurement with that of a build you trust before you rely on it.',
+      'anchors: roots that may vouch. nitro: this release verifies no Nitro evidence.',
+      'models: "any", or a list; the digests decide.',
+      'freshness: "nonce-required" refuses whatever does not bear your own nonce, so also every file from an archive.',
+      'existedBy: "required" asks for a time proven by an outside clock, which no file of this release carries.',
+      'strength: "hardware-committed" refuses answers until a hardware report covers them;',
+      'maxWaitSeconds is how long a client waits for that.',
+    ].join(' '),
     profile: POLICY_PROFILE,
     id: `draft-${hex(claims.measurement).slice(0, 16)}`,
     anchors: [...(real ? [{ $comment: 'AMD’s own roots.', builtin: 'amd' }] : []), ...anchors.map(draftAnchor)],
     sevSnp: draftSnp(claims),
     nitro: 'refuse',
     models: draftModels(result),
-    ...draftDemands(),
+    freshness: 'not-required',
+    existedBy: 'not-required',
+    strength: 'session-signed',
+    maxWaitSeconds: MAX_WAIT_SECONDS,
   };
 }
 
@@ -66,9 +80,15 @@ function draftSnp(claims: SnpClaims): JsonObject {
   return {
     $comment: [
       ...(debug ? ['THIS GUEST ALLOWS DEBUG: the host can read its memory.'] : []),
-      'minimumTcb is what the chip reports today; raise it as AMD publishes fixes, and add a floor for each further die.',
-      'provisionalFirmware "forbid" refuses hosts that load firmware or microcode they have not committed, as clouds do at times.',
-      'chips takes CHIP_IDs to pin machines; crl {"maxAgeDays": 30} makes a current AMD revocation list necessary.',
+      'referenceValues: the builds you accept. products: the processors.',
+      'minimumTcb: what the chip reports today; raise it as AMD publishes fixes, and add a floor for each further die.',
+      'minimumLaunchTcb: the same for the firmware under which the guest was launched.',
+      'debug, migration, smt, cxl: powers of the host, forbidden where this guest does without them.',
+      'singleSocket to pageSwapDisabled: defences the guest’s owner can demand, required where this guest demands them.',
+      'provisionalFirmware: "forbid" refuses hosts that load firmware or microcode without committing it, as clouds do at times.',
+      'aliasCheck: whether the firmware has ruled out lying memory modules (BadRAM).',
+      'chips: "any", or the CHIP_IDs of machines you know. maskedChipId: reports that hide their chip.',
+      'vlek: keys that a cloud provider holds. crl: {"maxAgeDays": 30} asks for a current revocation list at each check.',
     ].join(' '),
     referenceValues: [draftReferenceValue(claims)],
     products: [product],
@@ -104,7 +124,10 @@ const draftReferenceValue = (claims: SnpClaims): JsonObject => ({
   authorKeyDigest: hexOrUnused(claims.authorKeyDigest),
 });
 
-function draftFloor({ product, cpuid }: { readonly product: SnpProduct; readonly cpuid: SnpClaims['cpuid'] }, tcb: Tcb): JsonObject {
+function draftFloor(
+  { product, cpuid }: { readonly product: SnpProduct; readonly cpuid: SnpClaims['cpuid'] },
+  tcb: Tcb,
+): JsonObject {
   const { layout: _, ...parts } = tcb;
   return {
     $comment: 'Microcode numbers are per die: a floor goes for the CPUID models it names, or for "any".',
@@ -129,11 +152,3 @@ function draftModels(result: Affirming): JsonValue {
     },
   ];
 }
-
-const draftDemands = (): JsonObject => ({
-  // JSON has no comments between members, so each explanation goes where an object is.
-  freshness: 'not-required',
-  existedBy: 'not-required',
-  strength: 'session-signed',
-  maxWaitSeconds: 60,
-});

@@ -7,8 +7,8 @@ import {
   hex,
   MAX_NONCE_BYTES,
   MIN_NONCE_BYTES,
-  saltedDigest,
   type Statement,
+  saltedDigest,
 } from '@veritee/protocol';
 import type { CheckLog, CheckRow } from '../checks.ts';
 import { A_FILE } from '../kind.ts';

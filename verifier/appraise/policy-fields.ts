@@ -63,7 +63,9 @@ export class Item {
   /** RFC 3339 in UTC, whole seconds. */
   date(): Date {
     const { value } = this;
-    const date = new Date(typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) ? value : Number.NaN);
+    const date = new Date(
+      typeof value === 'string' && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) ? value : Number.NaN,
+    );
     // The second half refuses 30 February, which Date would move to March.
     if (Number.isNaN(date.getTime()) || date.toISOString().replace('.000Z', 'Z') !== value) {
       return this.refuse('a time such as 2026-01-31T00:00:00Z');
@@ -102,7 +104,8 @@ export class Fields {
   item(name: string): Item {
     this.#seen.add(name);
     const path = `${this.path}.${name}`;
-    if (!this.#members.has(name)) refusePolicy(path, 'the field to be there: a policy is complete, opting out is a word');
+    if (!this.#members.has(name))
+      refusePolicy(path, 'the field to be there: a policy is complete, opting out is a word');
     return new Item(this.#members.get(name), path);
   }
 

@@ -1,11 +1,4 @@
-import {
-  type Bytes,
-  CodedError,
-  type Json,
-  modelDigest,
-  modelPathProblem,
-  parseJson,
-} from '@veritee/protocol';
+import { type Bytes, CodedError, type Json, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
 import { type SnpProduct, type Tcb, tcbLayoutOf } from '../snp/tcb.ts';
 import {
   type AppraisalPolicy,
@@ -111,7 +104,12 @@ function readSnp(snp: Fields): SnpPolicy {
     pageSwapDisabled: required('pageSwapDisabled'),
     provisionalFirmware: allowed('provisionalFirmware'),
     aliasCheck: required('aliasCheck'),
-    chips: anything(snp.item('chips')) ?? snp.item('chips').list(1).map((chip) => chip.hex(64)),
+    chips:
+      anything(snp.item('chips')) ??
+      snp
+        .item('chips')
+        .list(1)
+        .map((chip) => chip.hex(64)),
     maskedChipId: allowed('maskedChipId'),
     vlek: readVlek(snp.item('vlek')),
     crl: readCrl(snp.item('crl')),
@@ -189,7 +187,10 @@ function readVlek(item: Item): SnpPolicy['vlek'] {
   if (item.is('forbid')) return 'forbid';
   if (item.is('allow')) return 'allow';
   const vlek = item.object();
-  const cspIds = vlek.item('cspIds').list(1).map((id) => id.text());
+  const cspIds = vlek
+    .item('cspIds')
+    .list(1)
+    .map((id) => id.text());
   vlek.end();
   return { cspIds };
 }

@@ -1,5 +1,5 @@
 /** The half of a policy that speaks of the work, its freshness and its time, whatever the platform. */
-import { equalBytes, hex } from '@veritee/protocol';
+import { equalBytes, hex, type ModelIdentity } from '@veritee/protocol';
 import type { CheckLog, CheckRow } from '../checks.ts';
 import type { Verified } from '../receipt/verify.ts';
 import type { AppraisalPolicy, ModelRule } from './policy.ts';
@@ -29,22 +29,29 @@ export function runReceiptRules(verified: Verified, nonce: boolean, policy: Appr
 
 type Receipt = Extract<Verified, { readonly kind: 'receipt' }>;
 
-function checkModels({ statement: { model, outcome } }: Receipt, models: AppraisalPolicy['models'], log: CheckLog): void {
+function checkModels(
+  { statement: { model, outcome } }: Receipt,
+  models: AppraisalPolicy['models'],
+  log: CheckLog,
+): void {
   const id = 'policy.models';
-  if (models === 'any') return log.skip(id, 'the policy does not ask', 'models: whether you allow the model that ran');
-  if (!model) return log.skip(id, `no model ran: the request was refused (${outcome})`);
-  const actual = `${model.name} version ${model.version}, digest ${hex(model.digest)}`;
-  const allowed = models.some(
-    ({ name, version, digest }) =>
-      equalBytes(digest, model.digest) &&
-      (name === null || name === model.name) &&
-      (version === null || version === model.version),
-  );
-  if (allowed) log.pass(id, actual);
-  else log.fail(id, 'MODEL_NOT_ALLOWED', models.map(ruleText).join(' or '), actual);
+  if (models === 'any') {
+    log.skip(id, 'the policy does not ask', 'models: whether you allow the model that ran');
+  } else if (!model) {
+    log.skip(id, `no model ran: the request was refused (${outcome})`);
+  } else if (models.some((rule) => isModel(rule, model))) {
+    log.pass(id, modelText(model));
+  } else {
+    log.fail(id, 'MODEL_NOT_ALLOWED', models.map(modelText).join(' or '), modelText(model));
+  }
 }
 
-const ruleText = ({ name, version, digest }: ModelRule): string =>
+const isModel = (rule: ModelRule, model: ModelIdentity): boolean =>
+  equalBytes(rule.digest, model.digest) &&
+  (rule.name === null || rule.name === model.name) &&
+  (rule.version === null || rule.version === model.version);
+
+const modelText = ({ name, version, digest }: ModelRule): string =>
   `${name ?? 'any name'} version ${version ?? 'any'}, digest ${hex(digest)}`;
 
 function checkStrength({ strength }: Receipt, policy: AppraisalPolicy, log: CheckLog): void {

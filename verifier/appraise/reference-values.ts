@@ -43,4 +43,3 @@ export function referenceRule(
 }
 
 export const hexOrWord = (value: Uint8Array | string): string => (typeof value === 'string' ? value : hex(value));
-

@@ -13,7 +13,8 @@ function floorFor(floors: readonly TcbFloor[], { snp }: SnpFacts): TcbFloor | un
   );
 }
 
-export const reportedFloors = (policy: SnpPolicy): readonly TcbFloor[] => (policy.minimumTcb === 'any' ? [] : policy.minimumTcb);
+export const reportedFloors = (policy: SnpPolicy): readonly TcbFloor[] =>
+  policy.minimumTcb === 'any' ? [] : policy.minimumTcb;
 export const launchFloors = (policy: SnpPolicy): readonly TcbFloor[] => {
   if (policy.minimumLaunchTcb === 'same-as-reported') return reportedFloors(policy);
   return policy.minimumLaunchTcb === 'any' ? [] : policy.minimumLaunchTcb;
@@ -29,4 +30,3 @@ export const meetsFloor = (tcb: Tcb, floors: readonly TcbFloor[], facts: SnpFact
   const floor = floorFor(floors, facts);
   return floor !== undefined && meetsTcb(tcb, floor.tcb);
 };
-

@@ -61,7 +61,11 @@ export async function verifyChallenge(
 ): Promise<VerifiedChallenge | null> {
   if (challenge) {
     await verifyEntry('challenge', 'CHALLENGE_INVALID', challenge, session, log);
-    await log.step('challenge.nonce', () => verifyNonce(challenge), () => hex(challenge.nonce));
+    await log.step(
+      'challenge.nonce',
+      () => verifyNonce(challenge),
+      () => hex(challenge.nonce),
+    );
   } else {
     for (const { id } of CHALLENGE_ROWS) {
       if (id.startsWith('challenge.')) log.skip(id, 'the attestation answers no nonce');
@@ -141,6 +145,8 @@ function verifyInForce(keys: readonly SealingKey[], { keyConfigDigests }: Challe
   for (const { digest, sequence } of keys) {
     if (keyConfigDigests.some((named) => equalBytes(named, digest))) continue;
     const expected = 'every sealing key named by the challenges entry';
-    throw new CheckFailure('KEY_NOT_COMMITTED', expected, `key entry ${sequence} is not`, { field: 'attestation.keys' });
+    throw new CheckFailure('KEY_NOT_COMMITTED', expected, `key entry ${sequence} is not`, {
+      field: 'attestation.keys',
+    });
   }
 }

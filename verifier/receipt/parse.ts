@@ -9,8 +9,8 @@ import {
   type ChallengeProof,
   type ChallengesEntry,
   type Checkpoint,
-  type CodedError,
   CONTENT_TYPE,
+  type CodedError,
   type Entry,
   type EntryKind,
   EvidenceError,
@@ -115,7 +115,11 @@ export async function parse(
 const sizeOf = (file: Uint8Array) => (): string => `${file.length} bytes`;
 
 const readReport = (raw: Uint8Array, log: CheckLog): Promise<SnpReport> =>
-  log.step('shape.report', () => parseSnpReport(raw), (report) => `version ${report.version}, ${raw.length} bytes`);
+  log.step(
+    'shape.report',
+    () => parseSnpReport(raw),
+    (report) => `version ${report.version}, ${raw.length} bytes`,
+  );
 
 async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvidence> {
   const evidence = await log.step(
@@ -123,9 +127,14 @@ async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvid
     () => {
       const parsed = parseEvidence(file);
       if (parsed.format !== 'sev-snp-report') {
-        throw new CheckFailure('EVIDENCE_UNSUPPORTED', 'a format this release verifies: sev-snp-report', parsed.format, {
-          field: 'evidence.format',
-        });
+        throw new CheckFailure(
+          'EVIDENCE_UNSUPPORTED',
+          'a format this release verifies: sev-snp-report',
+          parsed.format,
+          {
+            field: 'evidence.format',
+          },
+        );
       }
       return parsed;
     },

@@ -1,5 +1,13 @@
 /** Steps 7 and 8 of the list in docs/formats.md: the statement, and where it stands in the log. */
-import { equalBytes, type Hash, hex, leafHash, rootFromInclusion, type Statement, verifySign1 } from '@veritee/protocol';
+import {
+  equalBytes,
+  type Hash,
+  hex,
+  leafHash,
+  rootFromInclusion,
+  type Statement,
+  verifySign1,
+} from '@veritee/protocol';
 import { statementFacts } from '../appraise/claims.ts';
 import { CheckFailure, type CheckLog, type CheckRow, type Strength } from '../checks.ts';
 import type { ParsedEntry } from './parse.ts';

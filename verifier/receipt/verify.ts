@@ -85,7 +85,12 @@ async function verifyPlatform(
   at: Date,
   log: CheckLog,
 ): Promise<{ readonly snp: VerifiedSnp; readonly tcb: SnpTcbs }> {
-  if (evidence) await log.step('evidence.chain', () => checkOrder(evidence.chain), () => `${evidence.chain.length} certificates`);
+  if (evidence)
+    await log.step(
+      'evidence.chain',
+      () => checkOrder(evidence.chain),
+      () => `${evidence.chain.length} certificates`,
+    );
   const endorsements = {
     certificates: [...(evidence?.chain ?? []), ...trust.certificates],
     crlsGiven: trust.crls,
@@ -108,4 +113,3 @@ function checkOrder(chain: readonly Uint8Array[]): void {
   if (roles.length <= ROLES.length && roles.every((role, i) => role === ROLES[i])) return;
   throw new CheckFailure('EVIDENCE_MALFORMED', ROLES.join(', '), roles.join(', '), { field: 'evidence.chain' });
 }
-
