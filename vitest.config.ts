@@ -5,6 +5,7 @@ export default defineConfig({
   resolve: { conditions: ['veritee-source', 'node', 'import', 'default'] },
   ssr: { resolve: { conditions: ['veritee-source', 'node', 'import', 'default'] } },
   test: {
+    globalSetup: ['test/support/chip.ts'],
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,

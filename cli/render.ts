@@ -26,5 +26,7 @@ export function renderResult(result: AttestationResult): string {
 
 /** The elements as text, for people and for JSON that must not round 64-bit integers. */
 export function tensorText(tensor: Tensor): string[] {
-  return tensor.datatype === 'BYTES' ? tensorTexts(tensor) : Array.from(tensorValues(tensor), String);
+  if (tensor.datatype === 'BYTES') return tensorTexts(tensor);
+  if (tensor.datatype === 'BOOL') return Array.from(tensor.data, (bit) => String(bit === 1));
+  return Array.from(tensorValues(tensor), String);
 }

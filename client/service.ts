@@ -32,7 +32,7 @@ export class Service {
 
   /** @throws ClientError SERVICE_UNREACHABLE, DEADLINE_EXCEEDED, REQUEST_CANCELLED */
   async call(path: string, init: RequestInit, options: CallOptions): Promise<Response> {
-    const deadline = AbortSignal.timeout(options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const deadline = AbortSignal.timeout(Math.ceil(options.timeoutMs ?? DEFAULT_TIMEOUT_MS));
     const signal = options.signal ? anySignal(options.signal, deadline) : deadline;
     try {
       return await this.#fetch(`${this.#base}${path}`, { ...init, redirect: 'error', signal });

@@ -12,6 +12,7 @@ import type { Store } from './store/store.ts';
 
 /** Hello, records, acknowledgements, challenges and status must never wait behind relayed requests. */
 const LINK_CONNECTIONS = 64;
+const IDLE_POLL_MS = 50;
 const DEFAULT_LINK_NAME = 'enclave';
 
 export interface Host {
@@ -57,9 +58,11 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
   try {
     address = await listen(server, settings.listen);
   } catch (error) {
+    await Promise.all([linkPool.destroy(), relayPool.destroy()]);
     await store.close();
     throw error;
   }
+  server.on('error', (error) => logger.error({ err: error }, 'server error'));
   link.start();
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   logger.info({ url, allowPlaintext }, 'host listening');
@@ -78,15 +81,17 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
 
 function listen(server: Server, wanted: Listen): Promise<Listen> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
+    const refused = (cause: NodeJS.ErrnoException) => {
       const place = `${wanted.host}:${wanted.port}`;
       const error =
         cause.code === 'EADDRINUSE'
           ? new CodedError('PORT_IN_USE', `${place} is in use by another process`, { field: 'listen', cause })
           : new CodedError('LISTEN_FAILED', `cannot listen on ${place}: ${cause.code}`, { field: 'listen', cause });
       reject(error);
-    });
+    };
+    server.once('error', refused);
     server.listen(wanted.port, wanted.host, () => {
+      server.off('error', refused);
       const bound = server.address();
       if (bound === null || typeof bound === 'string') reject(new CodedError('LISTEN_FAILED', 'no address'));
       else resolve({ host: bound.address, port: bound.port });
@@ -98,10 +103,11 @@ function listen(server: Server, wanted: Listen): Promise<Listen> {
 function drain(server: Server, withinMs: number): Promise<void> {
   return new Promise((resolve) => {
     const insist = setTimeout(() => server.closeAllConnections(), withinMs);
+    const closeIdle = setInterval(() => server.closeIdleConnections(), IDLE_POLL_MS); // keep-alive, once answered
     server.close(() => {
       clearTimeout(insist);
+      clearInterval(closeIdle);
       resolve();
     });
-    server.closeIdleConnections();
   });
 }

@@ -40,7 +40,7 @@ export const attestationToJson = ({ evidence, keys, challenge }: Attestation): F
 export const receiptToJson = ({ statement, path, evidence }: Receipt): FileJson => ({
   profile: PROFILE.receipt,
   statement: base64url(statement),
-  path: path && path.map(base64url),
+  path: path === null ? null : path.map(base64url),
   ...('file' in evidence
     ? { evidence: evidenceToJson(parseEvidence(evidence.file)) }
     : { evidenceReportData: base64url(evidence.reportData) }),

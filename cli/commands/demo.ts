@@ -7,7 +7,7 @@ import { VeriteeClient } from '@veritee/client';
 import { hex, parseEntry, parseReceipt, tensor } from '@veritee/protocol';
 import { assess, draftPolicy, parsePolicy, readTrustAnchors } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
-import { print, say } from '../io.ts';
+import { print } from '../io.ts';
 import { tensorText } from '../render.ts';
 import { type LocalService, startService, untilReady } from '../service.ts';
 
@@ -58,7 +58,7 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
     hostOption: [],
   });
   onStarted(service);
-  say('  … making throw-away roots for the simulated platform');
+  print('  … making throw-away roots for the simulated platform, a few seconds');
   must(await untilReady(service.url, READY_WITHIN_MS), 'the service did not become ready');
   proved(`ready at ${service.url}`);
   print(

@@ -69,7 +69,13 @@ describe('bad requests', () => {
       400,
       'FP32',
     ],
-    ['NaN', () => text(JSON.stringify(good).replace(/\[(-?[\d.]+)/, '[NaN')), 'JSON_NUMBER_NOT_FINITE', 400, 'data[0]'],
+    [
+      'NaN',
+      () => text(JSON.stringify(good).replace('"data":[30', '"data":[NaN')),
+      'JSON_NUMBER_NOT_FINITE',
+      400,
+      'data[0]',
+    ],
     [
       'a number beyond a double',
       () =>

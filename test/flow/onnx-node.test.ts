@@ -9,6 +9,7 @@ import {
   parseJsonLength,
 } from '../../protocol/inference.ts';
 import type { Tensor, TensorSpec } from '../../protocol/tensor.ts';
+import { tensorValues } from '../../protocol/tensor-values.ts';
 import { type Served, serve, temporaryFolder } from '../support/cli.ts';
 import { sharedFolder } from '../support/shared.ts';
 import { expectTensor } from '../support/tensors.ts';
@@ -80,6 +81,9 @@ describe.skipIf(!suite)("ONNX's own operator tests over HTTP", () => {
     expectOutputs(name, response, answer);
   });
 
+  /** NaN and infinities are not JSON: such an output is refused with the advice to ask for binary data. */
+  const isFinite64 = (output: Tensor) =>
+    output.datatype !== 'FP64' || Array.from(tensorValues({ ...output, datatype: 'FP64' })).every(Number.isFinite);
   const inJson = (tensors: readonly Tensor[]) =>
     tensors.every(({ datatype }) => datatype !== 'FP16' && datatype !== 'BF16');
 
@@ -91,7 +95,9 @@ describe.skipIf(!suite)("ONNX's own operator tests over HTTP", () => {
     }
     // FP16 and BF16 have no JSON form in the protocol: the refusal is coded and names tensor and datatype.
     const { response, answer } = await run(name, true, false);
-    if (inJson(dataOf(name, 'output'))) expectOutputs(name, response, answer);
+    const outputs = dataOf(name, 'output');
+    if (inJson(outputs) && outputs.every(isFinite64)) expectOutputs(name, response, answer);
+    else if (inJson(outputs)) expect(JSON.parse(new TextDecoder().decode(answer)).code).toBe('OUTPUT_NOT_FINITE');
     else expect(JSON.parse(new TextDecoder().decode(answer)).code).toBe('TENSOR_DATATYPE_BINARY_ONLY');
     const [input] = dataOf(name, 'input') as [Tensor];
     if (!inJson([input])) {

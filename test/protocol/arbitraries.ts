@@ -30,16 +30,14 @@ const uint = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constantFrom(0, 23, 24, Numb
 const common = { sequence: uint, issuedAt: uint };
 const model = fc.record({ name, version: name, digest: bytesArb(32) });
 
+const SIGNERS = Array.from({ length: 8 }, (_, i) => signerOf(new Uint8Array(32).fill(i + 1)));
 export const sessionClaimsArb: fc.Arbitrary<SessionClaims> = fc
   .record({
-    seed: bytesArb(32),
+    signer: fc.constantFrom(...SIGNERS),
     issuedAt: uint,
     runtime: fc.record({ application: name, node: name, onnxruntime: name, executionProvider: name }),
   })
-  .map(({ seed, issuedAt, runtime }) => {
-    const { raw, key } = signerOf(seed);
-    return { bootId: bootIdOf(raw), issuedAt, sessionKey: key, runtime };
-  });
+  .map(({ signer, ...rest }) => ({ bootId: bootIdOf(signer.raw), sessionKey: signer.key, ...rest }));
 
 export const nonceArb = someBytes(MIN_NONCE_BYTES, MAX_NONCE_BYTES);
 

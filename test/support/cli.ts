@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ROOT } from './shared.ts';
@@ -51,8 +51,17 @@ export interface Served {
   stop(): Promise<number | null>;
 }
 
+/** Making RSA-4096 roots takes seconds; the tests share one simulated chip, made once by the global set-up. */
+function useReadyMadeChip(data: string): void {
+  const made = process.env['VERITEE_TEST_CHIP'];
+  if (made === undefined || existsSync(data)) return;
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  cpSync(made, data, { recursive: true });
+}
+
 /** Starts `veritee serve` on a free port and waits until it is ready. */
 export async function serve(data: string, args: readonly string[] = [], readyWithinMs = 60_000): Promise<Served> {
+  useReadyMadeChip(data);
   const child: ChildProcess = spawn(
     process.execPath,
     [LAUNCHER, 'serve', '--data', data, '--listen', '127.0.0.1:0', ...args],
