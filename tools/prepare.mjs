@@ -31,7 +31,9 @@ if (!sqliteLoads()) {
   const result = spawnSync(run[0], run[1], { cwd: folder, encoding: 'utf8', maxBuffer: 1 << 28 });
   if (result.status !== 0 || !sqliteLoads()) {
     console.error(result.stdout, result.stderr, result.error ?? '');
-    console.error('veritee: better-sqlite3 did not compile. It needs a C++ compiler, make and python3 (Debian: build-essential python3).');
+    console.error(
+      'veritee: better-sqlite3 did not compile. It needs a C++ compiler, make and python3 (Debian: build-essential python3).',
+    );
     process.exit(1);
   }
 }

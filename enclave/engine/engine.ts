@@ -75,11 +75,15 @@ export class Engine {
   #inputBytes = 0;
   #closed: Promise<void> | null = null;
   #idle: () => void = () => {};
+  readonly #park = (): void => {
+    for (const slot of this.#slots) slot.park();
+  };
   #onnxruntime = '';
 
   /** @throws ServiceError MODEL_RUN_FAILED no worker thread starts */
   static async start(settings: EngineSettings = {}): Promise<Engine> {
     const engine = new Engine(settings);
+    process.on('exit', engine.#park);
     const started = await Promise.allSettled(engine.#slots.map((slot) => slot.start()));
     for (const result of started) {
       if (result.status === 'fulfilled') engine.#onnxruntime = result.value;
@@ -103,7 +107,7 @@ export class Engine {
         new WorkerSlot({
           url: settings.workerUrl ?? defaultWorkerUrl(),
           name,
-          settings: { intraOpThreads: settings.intraOpThreads ?? 1 },
+          intraOpThreads: settings.intraOpThreads ?? 1,
           models: () => [...this.#models.values()].map(({ source }) => source),
           onFree: () => this.#dispatch(),
           onEvent: settings.onEvent ?? (() => {}),
@@ -247,6 +251,7 @@ export class Engine {
     for (const job of [...this.#waiting]) job.fail(stopping());
     if (this.#running > 0) await new Promise<void>((idle) => (this.#idle = idle));
     await Promise.all(this.#slots.map((slot) => slot.close()));
+    process.off('exit', this.#park);
   }
 }
 

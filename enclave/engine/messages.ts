@@ -66,7 +66,16 @@ export type FromWorker =
       readonly field: string | undefined;
     };
 
-/** Settings a worker starts with. */
-export interface WorkerSettings {
+/** What a worker starts with. */
+export interface WorkerStart {
   readonly intraOpThreads: number;
+  readonly gate: Gate;
 }
+
+/**
+ * Two flags between the main thread and one worker. Native code that comes back to a thread which Node has begun to
+ * end aborts the whole process; so at exit the main thread raises STOPPING and waits while BUSY is up.
+ */
+export type Gate = Int32Array<SharedArrayBuffer>;
+export const STOPPING = 0;
+export const BUSY = 1;

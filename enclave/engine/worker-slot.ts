@@ -1,12 +1,22 @@
 import { Worker } from 'node:worker_threads';
 import { type Bytes, ServiceError } from '@veritee/protocol';
-import type { FromWorker, ModelSource, PackedTensor, SessionFacts, ToWorker, WorkerSettings } from './messages.ts';
+import {
+  BUSY,
+  type FromWorker,
+  type Gate,
+  type ModelSource,
+  type PackedTensor,
+  type SessionFacts,
+  STOPPING,
+  type ToWorker,
+  type WorkerStart,
+} from './messages.ts';
 
 export interface SlotOptions {
   readonly url: URL;
   /** Names the thread in debuggers and events. */
   readonly name: string;
-  readonly settings: WorkerSettings;
+  readonly intraOpThreads: number;
   /** The models that a worker which takes the place of a dead one must hold. */
   readonly models: () => Iterable<ModelSource>;
   /** A worker is free again after a restart. */
@@ -23,6 +33,7 @@ export interface WorkerEvent {
 
 const FIRST_RESTART_MS = 100;
 const LAST_RESTART_MS = 10_000;
+const LONGEST_PARK_MS = 30_000;
 
 type Answer<K extends FromWorker['kind']> = FromWorker & { kind: K };
 interface Pending {
@@ -35,6 +46,7 @@ export class WorkerSlot {
   readonly #options: SlotOptions;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
+  #gate: Gate | null = null;
   #ended: Promise<void> = Promise.resolve();
   #state: 'starting' | 'free' | 'running' | 'dead' | 'closing' = 'dead';
   #restart: NodeJS.Timeout | undefined;
@@ -56,9 +68,12 @@ export class WorkerSlot {
    */
   async start(): Promise<string> {
     this.#state = 'starting';
-    const { url, name, settings, models } = this.#options;
-    const worker = new Worker(url, { name, workerData: settings, execArgv: [] });
+    const { url, name, intraOpThreads, models } = this.#options;
+    const gate: Gate = new Int32Array(new SharedArrayBuffer(8));
+    const workerData: WorkerStart = { intraOpThreads, gate };
+    const worker = new Worker(url, { name, workerData, execArgv: [] });
     this.#worker = worker;
+    this.#gate = gate;
     try {
       const { onnxruntime } = await this.#listen(worker);
       for (const source of models()) await this.load(source);
@@ -103,6 +118,7 @@ export class WorkerSlot {
   #died(worker: Worker, reason: string): void {
     if (this.#worker !== worker) return; // told before
     this.#worker = null;
+    this.#gate = null;
     for (const { reject } of this.#pending.values()) {
       reject(new ServiceError('MODEL_RUN_FAILED', 'the engine lost the worker thread that ran this request'));
     }
@@ -165,6 +181,13 @@ export class WorkerSlot {
     } finally {
       if (this.#state === 'running') this.#state = 'free';
     }
+  }
+
+  /** At the end of the process, when nothing asynchronous happens any more: blocks until native code is left. */
+  park(): void {
+    if (!this.#gate) return;
+    Atomics.store(this.#gate, STOPPING, 1);
+    Atomics.wait(this.#gate, BUSY, 1, LONGEST_PARK_MS);
   }
 
   /** Lets the thread finish what it runs, release its sessions and end. */

@@ -7,25 +7,31 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CodedError, type Datatype, elementCount, fromUtf8, hex, ServiceError, shown, utf8 } from '@veritee/protocol';
 import { env, InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type {
-  FromWorker,
-  ModelSource,
-  PackedTensor,
-  SessionFacts,
-  SessionValue,
-  ToWorker,
-  WorkerSettings,
+import {
+  BUSY,
+  type FromWorker,
+  type ModelSource,
+  type PackedTensor,
+  type SessionFacts,
+  type SessionValue,
+  STOPPING,
+  type ToWorker,
+  type WorkerStart,
 } from './messages.ts';
 import { elements } from './pack.ts';
 import { describeLoadFailure, describeRunFailure } from './run-error.ts';
 
 if (!parentPort) throw new Error('the engine worker runs as a worker thread only');
 const port = parentPort;
-const settings = workerData as WorkerSettings;
+const { gate, intraOpThreads } = workerData as WorkerStart;
 
 /** onnxruntime's log goes to stderr past ours and can quote payload; its errors reach us as exceptions anyway. */
 const SILENT = 4;
 env.logLevel = 'fatal';
+
+// Where Node has a Float16Array, onnxruntime-common puts float16 into one, and the 1.30 binding then refuses it.
+// Globals are a thread's own; without it both agree on the bits in a Uint16Array.
+Reflect.deleteProperty(globalThis, 'Float16Array');
 
 const DATATYPES: Partial<Record<OrtTensor.Type, Datatype>> = {
   bool: 'BOOL',
@@ -52,7 +58,7 @@ async function load(source: ModelSource): Promise<SessionFacts> {
     // The binding takes external data from shared memory, but the model only from an ArrayBuffer: a copy for the call.
     session = await InferenceSession.create(new Uint8Array(source.model), {
       executionProviders: ['cpu'],
-      intraOpNumThreads: settings.intraOpThreads,
+      intraOpNumThreads: intraOpThreads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
@@ -121,7 +127,7 @@ function toOrt({ name, datatype, shape, buffer, offset, length }: PackedTensor):
       return new OrtTensor('int32', new Int32Array(buffer, offset, count), shape);
     case 'INT64':
       return new OrtTensor('int64', new BigInt64Array(buffer, offset, count), shape);
-    case 'FP16': // the bits; where Node has Float16Array, onnxruntime wraps them in it
+    case 'FP16':
       return new OrtTensor('float16', new Uint16Array(buffer, offset, count), shape);
     case 'FP32':
       return new OrtTensor('float32', new Float32Array(buffer, offset, count), shape);
@@ -202,7 +208,9 @@ async function handle(message: ToWorker): Promise<void> {
 }
 
 async function answer(message: ToWorker): Promise<void> {
+  Atomics.store(gate, BUSY, 1);
   try {
+    if (Atomics.load(gate, STOPPING) === 1) return; // the process is at its end: nothing native is begun
     await handle(message);
   } catch (error) {
     if (message.kind !== 'load' && message.kind !== 'run') throw error;
@@ -215,6 +223,9 @@ async function answer(message: ToWorker): Promise<void> {
       ? error
       : new ServiceError('INTERNAL', `engine worker: ${error instanceof Error ? error.name : typeof error}`);
     send({ kind: 'failed', id: message.id, code, message: text, field });
+  } finally {
+    Atomics.store(gate, BUSY, 0);
+    Atomics.notify(gate, BUSY);
   }
 }
 

@@ -29,6 +29,8 @@ import { TreeNodes } from './tree.ts';
 
 /** Boots whose inner nodes are remembered: the live one and the few that people still ask about. */
 const MAX_TREES = 8;
+/** Only somebody's own tool can hold this database; waiting for it stops the event loop. */
+const BUSY_TIMEOUT_MS = 100;
 
 interface BootRow {
   readonly id: number;
@@ -176,7 +178,7 @@ export class SqliteStore implements Store {
     const held = takeDataFolder(folder);
     let db: Database.Database | undefined;
     try {
-      db = new Database(held.databasePath);
+      db = new Database(held.databasePath, { timeout: BUSY_TIMEOUT_MS });
       db.pragma('journal_mode = WAL');
       db.pragma('synchronous = FULL'); // a commit is on the disk before it is acknowledged, whatever the machine does next
       db.pragma('foreign_keys = ON');

@@ -453,25 +453,35 @@ describe('closing', () => {
   });
 
   /** A process of its own: native code that dies at exit, or writes to stderr, shows only there. */
-  const program = path.join(programs, 'exit.mjs');
-  const ends = (ending: string) => {
-    const entry = program.replace('.mjs', '.ts');
+  const ends = (rounds: number, ending: string) => {
+    const size = 1000;
+    const onnx = model({
+      node: [node('MatMul', ['x', 'x'], ['h']), node('MatMul', ['h', 'x'], ['y'])],
+      input: [value('x', FLOAT, ['n', 'n'])],
+      output: [value('y', FLOAT, ['n', 'n'])],
+    });
+    const file = path.join(scratch, 'square.onnx');
+    writeFileSync(file, onnx);
+    const entry = path.join(programs, 'exit.ts');
+    const program = path.join(programs, 'exit.mjs');
+    const engineFile = fileURLToPath(new URL('../../enclave/engine/engine.ts', import.meta.url));
     writeFileSync(
       entry,
-      `import { Engine } from ${JSON.stringify(fileURLToPath(new URL('../../enclave/engine/engine.ts', import.meta.url)))};
+      `import { createHash } from 'node:crypto';
        import { readFileSync } from 'node:fs';
-       import { createHash } from 'node:crypto';
-       const onnx = readFileSync(process.argv[2]);
+       import { Engine } from ${JSON.stringify(engineFile)};
+       const onnx = readFileSync(${JSON.stringify(file)});
        const shared = new Uint8Array(new SharedArrayBuffer(onnx.length));
        shared.set(onnx);
        const source = { digest: createHash('sha256').update(onnx).digest(), model: shared, external: [], where: 'm' };
        const engine = await Engine.start({ workers: 2, workerUrl: new URL(${JSON.stringify(steered.href)}) });
        await engine.load(source);
-       const x = { name: 'x', datatype: 'FP32', shape: [2], data: new Uint8Array(8) };
-       await Promise.all(Array.from({ length: 8 }, () => engine.run(source, [x], ['y'])));
-       await engine.run(source, [{ ...x, shape: [2, 2], data: new Uint8Array(16) }, { ...x, name: 'z' }], ['none']).catch(() => {});
+       const x = (...shape) => ({ name: 'x', datatype: 'FP32', shape, data: new Uint8Array(4 * shape[0] * shape[1]) });
+       const run = (...shape) => engine.run(source, [x(...shape)], ['y']);
+       await Promise.all(Array.from({ length: 8 }, () => run(2, 2)));
+       await run(2, 3).catch(() => {});
        process.stdout.write('ran');
-       ${ending}`,
+       ${ending.replaceAll('SIZE', String(size))}`,
     );
     buildSync({
       entryPoints: [entry],
@@ -482,13 +492,13 @@ describe('closing', () => {
       conditions: ['veritee-source'],
       logLevel: 'warning',
     });
-    const file = path.join(scratch, 'same.onnx');
-    writeFileSync(file, SAME.model);
-    for (let round = 0; round < 8; round++) {
-      const { status, stdout, stderr, signal } = spawnSync(process.execPath, [program, file], { encoding: 'utf8' });
+    for (let round = 0; round < rounds; round++) {
+      const { status, stdout, stderr, signal } = spawnSync(process.execPath, [program], { encoding: 'utf8' });
       expect({ status, stdout, stderr, signal }).toEqual({ status: 0, stdout: 'ran', stderr: '', signal: null });
     }
   };
-  test('leaves a process that ends by itself, with status 0, time after time', () => ends('await engine.close();'));
-  test('is not needed for a clean exit', () => ends('process.exit(0);'));
+  test('leaves a process that ends by itself, with status 0, time after time', () => ends(8, 'await engine.close();'));
+  test('is not needed for a clean exit', () => ends(8, 'process.exit(0);'));
+  test('is not needed while models run: the exit waits for native code to come back', () =>
+    ends(3, 'for (let i = 0; i < 4; i++) void run(SIZE, SIZE); setTimeout(() => process.exit(0), 10);'));
 });

@@ -2,13 +2,14 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { buildSync } from 'esbuild';
+import { afterAll } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Compiled programs of this test process; here they find `onnxruntime-node`. */
+/** Compiled programs of one test file; here they find `onnxruntime-node`. */
 export const programs = path.join(root, `node_modules/.cache/veritee-test/${process.pid}`);
 mkdirSync(programs, { recursive: true });
-process.once('exit', () => rmSync(programs, { recursive: true, force: true }));
+afterAll(() => rmSync(programs, { recursive: true }));
 
 let built = 0;
 

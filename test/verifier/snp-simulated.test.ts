@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { type Bytes, bytes } from '@veritee/protocol';
+import { type Bytes, bytes, sha256 } from '@veritee/protocol';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
   createAuthority,
@@ -326,6 +326,43 @@ describe('the set of certificates', () => {
     const trusted = [...anchors, ...(await readTrustAnchors(stranger.ark.certificate, 'ark'))];
     const mixed = { report, certificates: [...chain, stranger.ark.certificate], anchors: trusted, at: AT };
     expect((await attempt(mixed)).code).toBe('CHAIN_UNTRUSTED');
+  });
+});
+
+describe('the anchor', () => {
+  test('must be valid at the time, like every other certificate', async () => {
+    const until = (notAfter: Date) => anchors.map((anchor) => ({ ...anchor, notAfter }));
+    const from = (notBefore: Date) => anchors.map((anchor) => ({ ...anchor, notBefore }));
+    const code = async (changed: readonly TrustAnchor[]) => (await trying('Milan', {}, { anchors: changed })).code;
+    expect(await code(until(AT))).toBe('valid');
+    expect(await code(until(new Date(AT.getTime() - 1)))).toBe('CERTIFICATE_EXPIRED');
+    expect(await code(from(AT))).toBe('valid');
+    expect(await code(from(new Date(AT.getTime() + 1)))).toBe('CERTIFICATE_NOT_YET_VALID');
+  });
+
+  const constraints = (...value: readonly number[]) => withExtension('2.5.29.19', Uint8Array.from(value), true);
+  const usage = (bits: number) => withExtension('2.5.29.15', Uint8Array.of(3, 2, 1, bits), true);
+  test.each<[string, string, (good: Spec) => Spec]>([
+    ['as it is', 'valid', (good) => good],
+    ['with a path length', 'CERTIFICATE_INVALID', constraints(0x30, 6, 1, 1, 0xff, 2, 1, 0)],
+    ['without basic constraints', 'CERTIFICATE_INVALID', withoutExtension('2.5.29.19')],
+    ['without cRLSign', 'CERTIFICATE_INVALID', usage(0x04)],
+    ['without keyCertSign', 'CERTIFICATE_INVALID', usage(0x02)],
+    ['with an unknown critical extension', 'CERTIFICATE_INVALID', withExtension('1.2.3.4', Uint8Array.of(5, 0), true)],
+    ['issued by another', 'CERTIFICATE_INVALID', set({ issuer: amdName('ARK-Genoa') })],
+    ['with serial number 0', 'CERTIFICATE_INVALID', set({ serial: 0n })],
+  ])('that a policy names is held to the profile when its certificate is given: %s', async (_, code, mutateArk) => {
+    const { report, chain, ark } = await simulatedEvidence({
+      product: 'Milan',
+      version: 5,
+      reportData,
+      measurement,
+      mutateArk,
+    });
+    const [milan] = anchors as [TrustAnchor];
+    const named = { ...milan, fingerprint: sha256(ark) };
+    const certificates = [...chain, ark];
+    expect((await attempt({ report, certificates, anchors: [named], at: AT })).code).toBe(code);
   });
 });
 

@@ -1,20 +1,32 @@
 import 'reflect-metadata';
-import { createHash, createPublicKey, X509Certificate as NodeCertificate } from 'node:crypto';
+import { constants, createHash, createPublicKey, X509Certificate as NodeCertificate, sign } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { X509Certificate as PeculiarCertificate, X509Crl as PeculiarCrl } from '@peculiar/x509';
-import { EvidenceError, equalBytes, hex } from '@veritee/protocol';
+import { bytes, EvidenceError, equalBytes, hex } from '@veritee/protocol';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { issueCertificate } from '../../attestation-fixtures/snp/certificates.ts';
-import { simulatedEvidence } from '../../attestation-fixtures/snp/evidence.ts';
+import {
+  arkSpec,
+  type CertificateSpec,
+  encodeTbsCertificate,
+  issueCertificate,
+  publicKeyOf,
+} from '../../attestation-fixtures/snp/certificates.ts';
+import {
+  type SimulatedEvidenceRequest,
+  sharedAuthority,
+  simulatedEvidence,
+} from '../../attestation-fixtures/snp/evidence.ts';
+import { ByteCache } from '../../verifier/byte-cache.ts';
 import { parseCertificate, verifyCertificateSignature } from '../../verifier/x509/certificate.ts';
 import { parseCrl, verifyCrlSignature } from '../../verifier/x509/crl.ts';
 import { DerReader, TAG, tlv } from '../../verifier/x509/der.ts';
 import { readCertificates, readCrls } from '../../verifier/x509/pem.ts';
 import { AMD_CERTIFICATES, codeOf, flipped, read, SNP_EVIDENCE } from './snp-support.ts';
 
-const reader = (...input: readonly number[]): DerReader => new DerReader(Uint8Array.from(input), 'ENDORSEMENT_MALFORMED', 'test');
+const reader = (...input: readonly number[]): DerReader =>
+  new DerReader(Uint8Array.from(input), 'ENDORSEMENT_MALFORMED', 'test');
 const ascii = (text: string): number[] => [...Buffer.from(text)];
 
 describe('DER', () => {
@@ -59,14 +71,20 @@ describe('DER', () => {
     ['an empty object identifier', (der) => der.oid('o'), [0x06, 0x00]],
     ['an object identifier that is cut off', (der) => der.oid('o'), [0x06, 0x02, 0x2a, 0x86]],
     ['an object identifier with a padded arc', (der) => der.oid('o'), [0x06, 0x03, 0x2a, 0x80, 0x01]],
-    ['an object identifier with a huge arc', (der) => der.oid('o'), [0x06, 0x08, 0x2a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]],
+    [
+      'an object identifier with a huge arc',
+      (der) => der.oid('o'),
+      [0x06, 0x08, 0x2a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+    ],
     ['bytes left over', (der) => der.end('e'), [0x00]],
   ])('refuses %s', (_, run, input) => {
     expect(codeOf(() => run(reader(...input)))).toBe('ENDORSEMENT_MALFORMED');
   });
 
   test('reads object identifiers', () => {
-    expect(reader(0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a).oid('o')).toBe('1.2.840.113549.1.1.10');
+    expect(reader(0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a).oid('o')).toBe(
+      '1.2.840.113549.1.1.10',
+    );
     expect(reader(0x06, 0x03, 0x55, 0x04, 0x03).oid('o')).toBe('2.5.4.3');
     expect(reader(0x06, 0x02, 0x88, 0x37).oid('o')).toBe('2.999');
   });
@@ -90,7 +108,10 @@ describe('DER', () => {
     ['', null],
   ])('time %s', (text, iso) => {
     const tag = text.length > 13 ? TAG.generalizedTime : TAG.utcTime;
-    const read = () => reader(tag, text.length, ...ascii(text)).time('t').toISOString();
+    const read = () =>
+      reader(tag, text.length, ...ascii(text))
+        .time('t')
+        .toISOString();
     if (iso === null) expect(codeOf(read)).toBe('ENDORSEMENT_MALFORMED');
     else expect(read()).toBe(iso);
   });
@@ -101,12 +122,13 @@ describe('DER', () => {
   });
 });
 
-const oneSimulated = () =>
+const oneSimulated = (change: Partial<SimulatedEvidenceRequest> = {}) =>
   simulatedEvidence({
     product: 'Turin',
     version: 5,
-    reportData: new Uint8Array(64) as never,
-    measurement: new Uint8Array(48) as never,
+    reportData: bytes(new Uint8Array(64), 64, 'REPORT_DATA'),
+    measurement: bytes(new Uint8Array(48), 48, 'MEASUREMENT'),
+    ...change,
   });
 
 describe('certificates', () => {
@@ -138,26 +160,22 @@ describe('certificates', () => {
   });
 
   test('refuses an extension twice, an extension list that is empty, a serial number of 21 octets', async () => {
-    const { mutate } = {
-      mutate: async (change: Parameters<typeof simulatedEvidence>[0]['mutateVcek']) =>
-        (await simulatedEvidence({
-          product: 'Turin',
-          version: 5,
-          reportData: new Uint8Array(64) as never,
-          measurement: new Uint8Array(48) as never,
-          ...(change ? { mutateVcek: change } : {}),
-        })).chain[0],
+    const parse = async (mutateVcek: (good: CertificateSpec) => CertificateSpec) => {
+      const [vcek] = (await oneSimulated({ mutateVcek })).chain;
+      return codeOf(() => parseCertificate(vcek, 'certificate'));
     };
-    const parse = async (change: Parameters<typeof mutate>[0]) => {
-      const der = await mutate(change);
-      return codeOf(() => parseCertificate(der, 'certificate'));
-    };
-    expect(await parse(undefined)).toBe('accepted');
-    expect(await parse((good) => ({ ...good, extensions: [...good.extensions, good.extensions[0]!] }))).toBe('ENDORSEMENT_MALFORMED');
+    expect(await parse((good) => good)).toBe('accepted');
+    expect(await parse((good) => ({ ...good, extensions: [...good.extensions, good.extensions[0]!] }))).toBe(
+      'ENDORSEMENT_MALFORMED',
+    );
     expect(await parse((good) => ({ ...good, extensions: [] }))).toBe('ENDORSEMENT_MALFORMED');
     expect(await parse((good) => ({ ...good, serial: 1n << 160n }))).toBe('ENDORSEMENT_MALFORMED');
     expect(await parse((good) => ({ ...good, serial: (1n << 159n) - 1n }))).toBe('accepted');
-    const many = Array.from({ length: 40 }, (_, i) => ({ oid: `1.2.3.${i}`, critical: false, value: new Uint8Array(1) }));
+    const many = Array.from({ length: 40 }, (_, i) => ({
+      oid: `1.2.3.${i}`,
+      critical: false,
+      value: new Uint8Array(1),
+    }));
     expect(await parse((good) => ({ ...good, extensions: many }))).toBe('ENDORSEMENT_MALFORMED');
   });
 
@@ -210,10 +228,8 @@ describe('certificates', () => {
   });
 
   test('refuses PSS with another salt than the one it names', async () => {
-    const { constants, generateKeyPairSync, sign } = await import('node:crypto');
-    const { encodeTbsCertificate, arkSpec, publicKeyOf } = await import('../../attestation-fixtures/snp/certificates.ts');
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
-    const spec = arkSpec('Milan', publicKeyOf(privateKey));
+    const { privateKey } = (await sharedAuthority('Turin')).ark;
+    const spec = arkSpec('Turin', publicKeyOf(privateKey));
     const tbs = encodeTbsCertificate(spec);
     const make = (saltLength: number): Uint8Array => {
       const signature = sign('sha384', tbs, { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength });
@@ -230,6 +246,38 @@ describe('certificates', () => {
   });
 });
 
+describe('what is remembered', () => {
+  const key = (head: number, tail = 1): Uint8Array => Uint8Array.from([head, ...new Uint8Array(20).fill(tail)]);
+
+  test('is found under exactly its own bytes', () => {
+    const cache = new ByteCache<string>(4);
+    cache.set(key(1), 'one');
+    expect(cache.get(key(1))).toBe('one');
+    expect(cache.get(key(2))).toBeUndefined();
+    expect(cache.get(key(1).subarray(1))).toBeUndefined();
+    expect(cache.get(Uint8Array.from([0, ...key(1)]))).toBeUndefined();
+    // The same tail takes the place of the former.
+    cache.set(key(2), 'two');
+    expect([cache.get(key(1)), cache.get(key(2))]).toEqual([undefined, 'two']);
+  });
+
+  test('is bounded, and apart from what the caller writes later', () => {
+    const cache = new ByteCache<number>(4);
+    const written = key(0, 0);
+    for (let i = 0; i < 10; i++) cache.set(key(0, i), i);
+    expect(Array.from({ length: 10 }, (_, i) => cache.get(key(0, i)))).toEqual([
+      ...new Array(6).fill(undefined),
+      6,
+      7,
+      8,
+      9,
+    ]);
+    cache.set(written, 42);
+    written[0] = 9;
+    expect([cache.get(key(0, 0)), cache.get(written)]).toEqual([42, undefined]);
+  });
+});
+
 function realCertificates(): [string, Uint8Array][] {
   if (!SNP_EVIDENCE || !AMD_CERTIFICATES) return [];
   const folders = [AMD_CERTIFICATES, path.join(SNP_EVIDENCE, 'crl')];
@@ -240,7 +288,10 @@ function realCertificates(): [string, Uint8Array][] {
     readdirSync(folder)
       .filter((name) => /\.pem$|(vcek|vlek)\.der$/.test(name))
       .flatMap((name) =>
-        readCertificates(read(folder, name), name).map((der): [string, Uint8Array] => [`${path.basename(folder)}/${name}`, der]),
+        readCertificates(read(folder, name), name).map((der): [string, Uint8Array] => [
+          `${path.basename(folder)}/${name}`,
+          der,
+        ]),
       ),
   );
 }
@@ -321,12 +372,19 @@ describe.skipIf(!SNP_EVIDENCE || !AMD_CERTIFICATES)('real CRLs', () => {
 
   test('refuses a list cut off at every length, and a critical extension', () => {
     const good = crl('genoa-2024-openpcc');
-    for (let n = 0; n < good.length; n++) expect(codeOf(() => parseCrl(good.subarray(0, n), 'crl'))).toBe('CRL_INVALID');
+    for (let n = 0; n < good.length; n++)
+      expect(codeOf(() => parseCrl(good.subarray(0, n), 'crl'))).toBe('CRL_INVALID');
     expect(codeOf(() => parseCrl(Uint8Array.from([...good, 0]), 'crl'))).toBe('CRL_INVALID');
     const crlNumber = Buffer.from(good).indexOf(Buffer.from([0x55, 0x1d, 0x14]));
     const critical = Uint8Array.from([...good.subarray(0, crlNumber + 3), 1, 1, 0xff, ...good.subarray(crlNumber + 3)]);
     // The lengths around it: the extension, the list, its wrapper, the to-be-signed part and the whole.
-    for (const [at, by] of [[crlNumber - 3, 3], [crlNumber - 38, 3], [crlNumber - 40, 3], [7, 3], [3, 3]] as const) {
+    for (const [at, by] of [
+      [crlNumber - 3, 3],
+      [crlNumber - 38, 3],
+      [crlNumber - 40, 3],
+      [7, 3],
+      [3, 3],
+    ] as const) {
       critical[at] = (critical[at] as number) + by;
     }
     expect(() => parseCrl(critical, 'crl')).toThrow('2.5.29.20');

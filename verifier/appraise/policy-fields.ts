@@ -34,7 +34,7 @@ export class Item {
 
   text(): string {
     const { value } = this;
-    if (typeof value !== 'string' || value === '' || value.length > MAX_TEXT) {
+    if (typeof value !== 'string' || value === '' || [...value].length > MAX_TEXT) {
       return this.refuse(`text of 1 to ${MAX_TEXT} characters`);
     }
     return value;

@@ -5,7 +5,7 @@
  * ARK-<product>        serial > 0   RSA-4096   CA, keyCertSign and cRLSign   signs itself, ASK, ASVK, the CRL
  * SEV-<product>        serial > 0   RSA-4096   CA, pathLen 0, keyCertSign    ASK, signs VCEKs
  * SEV-VLEK-<product>   serial > 0   RSA-4096   CA, pathLen 0, keyCertSign    ASVK, signs VLEKs
- * SEV-VCEK, SEV-VLEK   serial 0     P-384      AMD's own extensions          sign reports
+ * SEV-VCEK, SEV-VLEK   serial any   P-384      AMD's own extensions          sign reports
  * ```
  * @see AMD 57230, VCEK and VLEK certificates
  */
@@ -61,6 +61,7 @@ function refuse(certificate: Certificate, expected: string, actual: string): nev
   throw new CheckFailure('CERTIFICATE_INVALID', `${field} with ${expected}`, actual, { field });
 }
 
+/** Exact bytes on both sides: what the child calls its issuer is what the parent calls itself. */
 function refuseUnlessNamed(certificate: Certificate, issuerCN: string): void {
   if (!equalBytes(certificate.subjectDer, amdName(certificate.subjectCN))) {
     refuse(certificate, "AMD's name as its subject", 'another name');

@@ -192,7 +192,9 @@ export class DerReader {
 /** Writes one element: for the few fixed encodings that are compared whole. */
 export function tlv(tag: number, ...contents: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const value = concat(...contents);
-  if (value.length > 0xff) throw new RangeError('fixed encodings are short');
-  const header = value.length < 0x80 ? [tag, value.length] : [tag, 0x81, value.length];
-  return concat(Uint8Array.from(header), value);
+  const { length } = value;
+  if (length > 0xffff) throw new RangeError(`a fixed encoding of ${length} bytes`);
+  if (length < 0x80) return concat(Uint8Array.of(tag, length), value);
+  if (length <= 0xff) return concat(Uint8Array.of(tag, 0x81, length), value);
+  return concat(Uint8Array.of(tag, 0x82, length >> 8, length & 0xff), value);
 }
