@@ -1,7 +1,7 @@
 import { concat, utf8 } from '@veritee/protocol';
 
-// DER (ITU-T X.690) writing, as much as the AMD certificate profile needs. @peculiar/x509 cannot write that profile: it
-// replaces serial number 0 by a random one, and its RSASSA-PSS parameters leave out the hash NULLs and the trailer field.
+// DER (ITU-T X.690) writing, as much as the certificate profiles of AMD and AWS need. @peculiar/x509 cannot write AMD's:
+// it replaces serial number 0 by a random one, and its RSASSA-PSS parameters leave out the hash NULLs and the trailer field.
 
 export type Der = Uint8Array<ArrayBuffer>;
 

@@ -11,7 +11,6 @@ interface Ready {
 
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 10_000;
-const EXIT_REFUSED = 2;
 
 /** A room's process entry: main.js beside its built door. */
 export const processEntry = (room: string): string =>
@@ -25,23 +24,17 @@ export class SupervisedChild {
   readonly name: string;
   readonly #entry: string;
   readonly #args: () => readonly string[];
-  readonly #onReady: (message: Ready) => void;
   readonly #onRestart: (reason: string) => void;
   #child: ChildProcess | null = null;
   #stopping = false;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(
-    name: string,
-    args: () => readonly string[],
-    hooks: { readonly onReady?: (message: Ready) => void; readonly onRestart?: (reason: string) => void } = {},
-  ) {
+  constructor(name: string, args: () => readonly string[], onRestart: (reason: string) => void) {
     this.name = name;
     this.#entry = processEntry(name);
     this.#args = args;
-    this.#onReady = hooks.onReady ?? (() => undefined);
-    this.#onRestart = hooks.onRestart ?? (() => undefined);
+    this.#onRestart = onRestart;
   }
 
   get pid(): number | undefined {
@@ -50,10 +43,11 @@ export class SupervisedChild {
 
   /** Resolves at the first readiness. @throws CodedError what the child refused to start for */
   start(): Promise<Ready> {
-    return new Promise((resolve, reject) => this.#spawn(resolve, reject));
+    if (this.#stopping) return Promise.reject(new CodedError('ENCLAVE_STOPPING', `${this.name}: asked to stop`));
+    return new Promise((resolve, reject) => this.#spawn({ resolve, reject }));
   }
 
-  #spawn(onFirst?: (message: Ready) => void, onRefused?: (error: Error) => void): void {
+  #spawn(first?: { readonly resolve: (message: Ready) => void; readonly reject: (error: Error) => void }): void {
     const child = fork(this.#entry, [...this.#args()], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child = child;
     let ready = false;
@@ -63,26 +57,36 @@ export class SupervisedChild {
       if (message.type === 'ready') {
         ready = true;
         this.#failures = 0;
-        onFirst?.(message);
-        this.#onReady(message);
+        first?.resolve(message);
       } else if (message.type === 'error') {
         refused = new CodedError(isCode(message.code) ? message.code : 'INTERNAL', message.message);
       }
     });
-    child.once('error', (error) => onRefused?.(error));
-    child.once('exit', (code, signal) => {
+    let over = false;
+    const ended = (why: string): void => {
+      if (over) return;
+      over = true;
       this.#child = null;
-      if (this.#stopping) return;
-      if (onRefused && !ready) {
-        onRefused(refused ?? new CodedError('INTERNAL', `${this.name} ended before it was ready (${signal ?? code})`));
-        return;
-      }
-      if (!ready) this.#failures += 1;
-      const delay = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
-      const why = code === EXIT_REFUSED && refused ? refused.code : (signal ?? `status ${code}`);
-      this.#onRestart(`${this.name} ended (${why}); starting it again in ${delay} ms`);
-      this.#timer = setTimeout(() => this.#spawn(), delay);
+      if (first && !ready) {
+        first.reject(refused ?? new CodedError('INTERNAL', `${this.name} ended before it was ready (${why})`));
+      } else if (!this.#stopping) this.#restart(ready, refused?.code ?? why);
+    };
+    child.on('error', (error) => {
+      if (child.pid === undefined) ended(error.message); // no process came of it
     });
+    child.once('exit', (code, signal) => {
+      const why = signal ?? `status ${code}`;
+      // Its last words may still be in the channel.
+      if (child.connected) child.once('disconnect', () => ended(why));
+      else ended(why);
+    });
+  }
+
+  #restart(wasReady: boolean, why: string): void {
+    if (!wasReady) this.#failures += 1;
+    const delay = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures);
+    this.#onRestart(`${this.name} ended (${why}); starting it again in ${delay} ms`);
+    this.#timer = setTimeout(() => this.#spawn(), delay);
   }
 
   /** Asks it to finish, then insists. */
@@ -90,7 +94,7 @@ export class SupervisedChild {
     this.#stopping = true;
     clearTimeout(this.#timer);
     const child = this.#child;
-    if (!child || child.exitCode !== null) return;
+    if (!child) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
     const insist = setTimeout(() => child.kill('SIGKILL'), withinMs);

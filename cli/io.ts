@@ -1,85 +1,83 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { type Bytes, bytes, CodedError, fromHex } from '@veritee/protocol';
-import { type AppraisalPolicy, parsePolicy, readTrustAnchors, type TrustAnchor } from '@veritee/verifier';
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { InputError } from './exit.ts';
 
-/** @throws CodedError FILE_UNREADABLE */
-export async function readInput(path: string): Promise<Uint8Array<ArrayBuffer>> {
+const errno = (cause: unknown): string => (cause as NodeJS.ErrnoException).code ?? 'failed';
+
+/** @throws InputError FILE_UNREADABLE */
+export async function readInput(file: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return new Uint8Array(await readFile(path));
+    return new Uint8Array(await readFile(file));
   } catch (cause) {
-    throw new CodedError('FILE_UNREADABLE', `${path}: ${(cause as NodeJS.ErrnoException).code}`, {
-      cause,
-      field: path,
-    });
+    throw new InputError('FILE_UNREADABLE', `${file}: ${errno(cause)}`, { cause, field: file });
   }
 }
 
-/** Writes a file whole or not at all, readable by its owner only. @throws CodedError FILE_UNWRITABLE */
-export async function writeOutput(path: string, content: Uint8Array | string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+export interface Output {
+  readonly path: string;
+  readonly content: Uint8Array | string;
+}
+
+const unwritable = (file: string, cause: unknown): InputError =>
+  new InputError('FILE_UNWRITABLE', `${file}: ${errno(cause)}`, { cause, field: file });
+
+/**
+ * Writes files that belong together, readable by their owner only: each whole or not at all, and none before all are on
+ * the disk. The last one appears last.
+ * @throws InputError FILE_UNWRITABLE
+ */
+export async function writeOutputs(outputs: readonly Output[]): Promise<void> {
+  const written: { readonly temporary: string; readonly path: string }[] = [];
   try {
-    const file = await open(temporary, 'w', 0o600);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
+    for (const { path: file, content } of outputs) {
+      const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+      await orUnwritable(file, async () => {
+        const handle = await open(temporary, 'wx', 0o600);
+        written.push({ temporary, path: file });
+        await writeAndClose(handle, content);
+      });
     }
-    await rename(temporary, path);
-  } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new CodedError('FILE_UNWRITABLE', `${path}: ${(cause as NodeJS.ErrnoException).code}`, {
-      cause,
-      field: path,
-    });
+    for (const { temporary, path: file } of written) await orUnwritable(file, () => rename(temporary, file));
+  } catch (error) {
+    for (const { temporary } of written) await rm(temporary, { force: true });
+    throw error;
   }
 }
 
-/** JSON for a person's file, where a mistake is named with the file. */
-export async function readJson(path: string, code: 'POLICY_INVALID' | 'FILE_UNREADABLE'): Promise<unknown> {
-  const text = new TextDecoder().decode(await readInput(path));
+async function writeAndClose(handle: FileHandle, content: Uint8Array | string): Promise<void> {
   try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new CodedError(code, `${path}: not JSON`, { cause, field: path });
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 
-export async function readPolicy(path: string | undefined): Promise<AppraisalPolicy> {
-  if (path === undefined)
-    throw new CodedError('USAGE', '--policy: there is no default policy; draft one with `veritee policy init`', {
-      field: 'policy',
-    });
-  return parsePolicy(await readJson(path, 'POLICY_INVALID'));
+async function orUnwritable<T>(file: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    throw unwritable(file, cause);
+  }
 }
 
-export async function readAnchors(paths: readonly string[]): Promise<TrustAnchor[]> {
-  const anchors: TrustAnchor[] = [];
-  for (const path of paths) anchors.push(...(await readTrustAnchors(await readInput(path), path)));
-  return anchors;
-}
-
-/** RFC 3339, or now. */
-export function readTime(text: string | undefined): Date {
-  if (text === undefined) return new Date();
-  const time = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/.test(text)
-    ? new Date(text.replace(' ', 'T').toUpperCase())
-    : null;
-  if (!time || Number.isNaN(time.getTime()))
-    throw new CodedError('USAGE', '--at: want an RFC 3339 time such as 2026-01-15T00:00:00Z', { field: 'at' });
-  return time;
-}
-
-export function readHex(text: string, field: string): Uint8Array<ArrayBuffer> {
-  const value = fromHex(text);
-  if (!value) throw new CodedError('USAGE', `--${field}: want hexadecimal`, { field });
-  return value;
-}
-
-export function readSalt(text: string, field: string): Bytes<32> {
-  const value = readHex(text, field);
-  if (value.length !== 32) throw new CodedError('USAGE', `--${field}: want 32 bytes in hexadecimal`, { field });
-  return bytes(value, 32, field);
+/**
+ * Finds out before the work is done whether its results can be kept.
+ * @throws InputError FILE_UNWRITABLE
+ */
+export async function checkOutputs(paths: readonly string[]): Promise<void> {
+  for (const file of paths) {
+    const taken = await stat(file).catch(() => null);
+    if (taken && !taken.isFile()) throw unwritable(file, { code: taken.isDirectory() ? 'EISDIR' : 'EEXIST' });
+  }
+  const [first] = paths;
+  if (first === undefined) return;
+  const probe = path.join(path.dirname(first), `.veritee-${randomBytes(6).toString('hex')}.tmp`);
+  await orUnwritable(first, async () => {
+    await (await open(probe, 'wx', 0o600)).close();
+    await rm(probe);
+  });
 }
 
 export const say = (text = ''): void => void process.stderr.write(`${text}\n`);

@@ -22,7 +22,11 @@ function program(ended: Ended): Command {
     .command('serve')
     .description('start a host and an enclave on this machine')
     .option('--models <dir>', 'model repository <name>/<version>/model.onnx (default: the bundled sample model)')
-    .option('--platform <name>', 'simulated-snp: proves nothing, for trying out and for tests', 'simulated-snp')
+    .option(
+      '--platform <name>',
+      'simulated-snp or simulated-nitro: prove nothing, for trying out and for tests',
+      'simulated-snp',
+    )
     .option('--listen <host:port>', 'where clients connect; port 0 takes a free one', '127.0.0.1:8080')
     .option('--data <dir>', 'receipts, log and simulated roots', 'veritee-data')
     .option('--allow-plaintext', 'accept requests in the clear, which the host can read', false)

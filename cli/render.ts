@@ -8,13 +8,11 @@ export function renderResult(result: AttestationResult): string {
   const lines = [
     `${MARK[result.verdict === 'affirming' ? 'pass' : result.verdict === 'contraindicated' ? 'fail' : 'skipped']} ${result.verdict}` +
       `${result.strength ? `, ${result.strength}` : ''}${result.platform ? `, platform ${result.platform}` : ''}`,
-    `  policy ${result.policy}, at ${result.at}`,
+    `  policy ${result.policy}, at ${result.at.toISOString()}`,
   ];
   if (result.platform?.startsWith('simulated'))
     lines.push('  SIMULATED PLATFORM: this proves the mechanism, not a machine.');
-  for (const { code, claim, expected, actual, source } of result.findings) {
-    lines.push(`  ✗ ${code}: ${claim}: expected ${expected}; got ${actual} (${source})`);
-  }
+  if (result.findings.length > 0) lines.push(renderFindings(result));
   lines.push('', 'Checks');
   for (const { id, outcome, detail } of result.checks) lines.push(`  ${MARK[outcome]} ${id.padEnd(26)} ${detail}`);
   if (result.notChecked.length > 0) {
@@ -23,6 +21,14 @@ export function renderResult(result: AttestationResult): string {
   }
   return lines.join('\n');
 }
+
+export const renderFindings = ({ findings }: AttestationResult): string =>
+  findings
+    .map(
+      ({ code, claim, expected, actual, source }) =>
+        `  ✗ ${code}: ${claim}: expected ${expected}; got ${actual} (${source})`,
+    )
+    .join('\n');
 
 /** The elements as text, for people and for JSON that must not round 64-bit integers. */
 export function tensorText(tensor: Tensor): string[] {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { CodedError } from '@veritee/protocol';
 import { SupervisedChild } from './child.ts';
 
 const MAX_SOCKET_PATH = 100; // sun_path holds 107 bytes
+const FOLDER_CLOSED_TO_OTHERS = 0o040000; // S_IFDIR, and no bit of group or others
 const ENCLAVE_STOP_MS = 10_000;
 const HOST_STOP_MS = 5_000;
 
@@ -20,7 +21,7 @@ export interface ServiceOptions {
   /** `name=value` settings handed to the processes. */
   readonly enclaveOption: readonly string[];
   readonly hostOption: readonly string[];
-  readonly onRestart?: (reason: string) => void;
+  readonly onRestart: (reason: string) => void;
 }
 
 export interface LocalService {
@@ -34,10 +35,28 @@ export interface LocalService {
 export const sampleModels = (): string =>
   fileURLToPath(new URL('../sample-models', import.meta.resolve('@veritee/enclave')));
 
-function socketPath(data: string): string {
+/** Beside the data; or, where that path is too long for a socket, in a folder that nobody else can enter. */
+async function socketPath(data: string): Promise<string> {
   const inside = path.join(data, 'enclave.sock');
   if (Buffer.byteLength(inside) <= MAX_SOCKET_PATH) return inside;
-  return path.join(tmpdir(), `veritee-${createHash('sha256').update(data).digest('hex').slice(0, 24)}.sock`);
+  const folder = path.join(tmpdir(), `veritee-${createHash('sha256').update(data).digest('hex').slice(0, 24)}`);
+  await makePrivate(folder);
+  const { uid, mode } = await lstat(folder);
+  // Anyone can make names in a temporary folder: this one has to be ours.
+  if (uid !== process.getuid?.() || (mode & 0o170077) !== FOLDER_CLOSED_TO_OTHERS)
+    throw new CodedError('DATA_FOLDER_UNUSABLE', `${folder}: not a folder of this user alone`, { field: 'data' });
+  return path.join(folder, 'enclave.sock');
+}
+
+async function makePrivate(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new CodedError('DATA_FOLDER_UNUSABLE', `${folder}: ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+      field: 'data',
+    });
+  }
 }
 
 const settings = (pairs: readonly string[], flag: string): string[] =>
@@ -47,19 +66,15 @@ const settings = (pairs: readonly string[], flag: string): string[] =>
     return [`--${pair.slice(0, at)}`, pair.slice(at + 1)];
   });
 
-/** Starts a host and an enclave as two processes over a loopback link, and keeps them running. */
-export async function startService(options: ServiceOptions): Promise<LocalService> {
+/**
+ * Starts a host and an enclave as two processes over a loopback link, and keeps them running.
+ * @param cancel ends a start that is under way
+ * @throws CodedError what a process refused to start for, or ENCLAVE_STOPPING when cancelled
+ */
+export async function startService(options: ServiceOptions, cancel?: AbortSignal): Promise<LocalService> {
   const data = path.resolve(options.data);
-  try {
-    await mkdir(data, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw new CodedError('DATA_FOLDER_UNUSABLE', `${data}: ${(cause as NodeJS.ErrnoException).code}`, {
-      cause,
-      field: 'data',
-    });
-  }
-  const socket = `unix:${socketPath(data)}`;
-  const hooks = options.onRestart ? { onRestart: options.onRestart } : {};
+  await makePrivate(data);
+  const socket = `unix:${await socketPath(data)}`;
   const enclave = new SupervisedChild(
     'enclave',
     () => [
@@ -67,7 +82,7 @@ export async function startService(options: ServiceOptions): Promise<LocalServic
       ...['--listen', socket, '--log-level', options.logLevel],
       ...settings(options.enclaveOption, 'enclave-option'),
     ],
-    hooks,
+    options.onRestart,
   );
   let listen = options.listen;
   const host = new SupervisedChild(
@@ -77,8 +92,11 @@ export async function startService(options: ServiceOptions): Promise<LocalServic
       ...(options.allowPlaintext ? ['--allow-plaintext'] : []),
       ...settings(options.hostOption, 'host-option'),
     ],
-    hooks,
+    options.onRestart,
   );
+  const stopNow = () => Promise.all([enclave.stop(1000), host.stop(1000)]);
+  const cancelled = () => void stopNow();
+  cancel?.addEventListener('abort', cancelled);
   try {
     const hosted = await host.start();
     listen = addressText(hosted.address); // a free port stays the same one when the host is started again
@@ -93,8 +111,11 @@ export async function startService(options: ServiceOptions): Promise<LocalServic
       },
     };
   } catch (error) {
-    await Promise.all([enclave.stop(1000), host.stop(1000)]);
+    await stopNow();
+    if (cancel?.aborted) throw new CodedError('ENCLAVE_STOPPING', 'asked to stop while starting', { cause: error });
     throw error;
+  } finally {
+    cancel?.removeEventListener('abort', cancelled);
   }
 }
 
@@ -104,10 +125,10 @@ function addressText(address: unknown): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Resolves true once the service says it is ready, false when the time is up. */
-export async function untilReady(url: string, withinMs: number): Promise<boolean> {
+/** Resolves true once the service says it is ready, false when the time is up or nobody waits any more. */
+export async function untilReady(url: string, withinMs: number, cancel?: AbortSignal): Promise<boolean> {
   const deadline = performance.now() + withinMs;
-  while (performance.now() < deadline) {
+  while (performance.now() < deadline && !cancel?.aborted) {
     const response = await fetch(`${url}/readyz`).catch(() => null);
     await response?.arrayBuffer();
     if (response?.status === 200) return true;

@@ -20,6 +20,7 @@ import {
   parseAttestation,
   parseEntry,
   parseInferResponse,
+  parseJsonLength,
   parseReceipt,
   type Statement,
   type Tensor,
@@ -32,7 +33,7 @@ import {
   type TrustAnchor,
 } from '@veritee/verifier';
 import { ClientError, refusal } from './errors.ts';
-import { bodyOf, type CallOptions, type Fetch, Service, serviceError } from './service.ts';
+import { type Answer, type CallOptions, type Fetch, printable, Service, serviceError } from './service.ts';
 
 const NONCE_BYTES = 32;
 /** An attestation is asked for again after this time of the client's own monotonic clock. */
@@ -98,6 +99,8 @@ interface Exchange {
   readonly statement: Statement;
   readonly expected: Expected;
   readonly private: PrivateParts;
+  /** What the HTTP status said. */
+  readonly ok: boolean;
 }
 
 export interface ModelName {
@@ -139,8 +142,8 @@ export class VeriteeClient {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
     const asked = performance.now();
     const response = await this.#service.call(`/attestation?nonce=${hex(nonce)}`, {}, options);
-    if (!response.ok) throw await serviceError(response);
-    const file = await bodyOf(response);
+    if (!response.ok) throw serviceError(response);
+    const file = response.body;
     const result = await this.#assess(file, 'attestation', this.#options.policy, { nonce });
     if (result.verdict !== 'affirming' || result.kind !== 'attestation') throw refusal('attestation', result);
     const value = { file, result };
@@ -192,6 +195,9 @@ export class VeriteeClient {
       // Outcome and framing come from the signed statement: status and headers are the host's to change.
       const { outcome, responseJsonLength } = exchange.statement;
       if (outcome !== 'ok') throw serviceRefusal(outcome, exchange.private.response);
+      if (!exchange.ok) {
+        throw new ClientError('SERVICE_ANSWER_INVALID', 'an HTTP error status over an answer that was stated as ok');
+      }
       const parsed = parseInferResponse(exchange.private.response, responseJsonLength);
       return { outputs: parsed.outputs, receipt, attested };
     }
@@ -223,7 +229,7 @@ export class VeriteeClient {
     );
     if (!response.headers.has(HEADER.statement)) {
       // Refused before the enclave admitted it: there is no entry to check, only the service's word.
-      if (!response.ok) throw await serviceError(response);
+      if (!response.ok) throw serviceError(response);
       throw new ClientError('SERVICE_ANSWER_INVALID', 'an answer without a statement', { field: HEADER.statement });
     }
     const header = (name: string, read: (text: string) => Uint8Array<ArrayBuffer> | null): Uint8Array<ArrayBuffer> => {
@@ -236,7 +242,7 @@ export class VeriteeClient {
       requestSalt: saltOf(header(HEADER.requestSalt, fromHex)),
       responseSalt: saltOf(header(HEADER.responseSalt, fromHex)),
       request: request.body,
-      response: await bodyOf(response),
+      response: response.body,
     };
     const message = header(HEADER.statement, fromBase64url);
     const statement = statementOf(message);
@@ -246,10 +252,18 @@ export class VeriteeClient {
       expected: {
         nonce,
         request: { body: kept.request, salt: kept.requestSalt, jsonLength: request.jsonLength },
-        response: { body: kept.response, salt: kept.responseSalt },
+        // What the headers say of the framing is checked too: software that is not this client goes by them.
+        response: {
+          body: kept.response,
+          salt: kept.responseSalt,
+          jsonLength: parseJsonLength(response.headers.get(JSON_LENGTH_HEADER)),
+        },
+        operation: 'infer',
+        mediaTypes: { request: request.contentType },
         ...(statement.outcome === 'ok' ? { model } : {}),
       },
       private: kept,
+      ok: response.ok,
     };
   }
 
@@ -280,9 +294,10 @@ export class VeriteeClient {
       const left = Math.max(1, deadline - performance.now());
       const response = await this.#service.call(`/receipts/${receipt.id}`, {}, { ...options, timeoutMs: left + 1000 });
       if (response.status === 200) return this.#committed(receipt, response);
-      if (response.status !== 202) throw await serviceError(response);
-      await response.arrayBuffer();
-      const pause = Math.min(1000, Math.max(50, Number(response.headers.get('retry-after') ?? 1) * 250));
+      if (response.status !== 202) throw serviceError(response);
+      const retryAfter = response.headers.get('retry-after') ?? '';
+      const seconds = /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : 1;
+      const pause = Math.min(1000, Math.max(50, seconds * 250));
       if (performance.now() + pause > deadline) {
         throw new ClientError(
           'RECEIPT_PENDING',
@@ -293,11 +308,11 @@ export class VeriteeClient {
     }
   }
 
-  async #committed(receipt: KeptReceipt, response: Response): Promise<KeptReceipt> {
+  async #committed(receipt: KeptReceipt, response: Answer): Promise<KeptReceipt> {
     if (response.headers.get(HEADER.receiptStatus) === 'neverCommitted') {
       throw new ClientError('RECEIPT_NEVER_COMMITTED', 'the enclave ended before a hardware report covered the answer');
     }
-    const file = await bodyOf(response);
+    const file = response.body;
     if (!equalBytes(parseReceipt(file).statement, parseReceipt(receipt.file).statement)) {
       throw new ClientError('SESSION_FORKED', 'the log holds another statement than the one that was answered', {
         field: 'statement',
@@ -332,7 +347,7 @@ function serviceRefusal(outcome: Code, body: Uint8Array): CodedError {
   try {
     const said: unknown = JSON.parse(new TextDecoder().decode(body));
     if (typeof said === 'object' && said !== null && 'error' in said && typeof said.error === 'string') {
-      return new ClientError(outcome, said.error.slice(0, 500));
+      return new ClientError(outcome, printable(said.error).slice(0, 500));
     }
   } catch (cause) {
     return new ClientError('SERVICE_ANSWER_INVALID', 'a refusal that is not JSON', { cause });

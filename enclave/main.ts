@@ -2,9 +2,10 @@ import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { CodedError } from '@veritee/protocol';
 import pino from 'pino';
+import type { Attester } from './attester/attester.ts';
 import { startEnclave } from './enclave.ts';
 import packageJson from './package.json' with { type: 'json' };
-import { HELP, parseSettings } from './settings.ts';
+import { type EnclaveSettings, HELP, parseSettings } from './settings.ts';
 
 const EXIT_REFUSED = 2;
 const EXIT_DEFECT = 70;
@@ -25,14 +26,7 @@ async function main(): Promise<void> {
   );
   const logger = pino({ name: 'enclave', level: settings.logLevel }, pino.destination({ fd: 2, sync: false }));
   await mkdir(settings.data, { recursive: true, mode: 0o700 });
-  // The simulated platform is loaded only when asked for, so that a release image can leave it out.
-  const { simulatedSnp } = await import('./attester/simulated.ts');
-  const attester = await simulatedSnp({
-    dataDir: settings.data,
-    programFiles: [new URL('./main.js', import.meta.url), new URL('./worker.js', import.meta.url)],
-    ...settings.simulated,
-    onProgress: (text) => logger.info(text),
-  });
+  const attester = await attesterFor(settings, (text) => logger.info(text));
   if (attester.warning) logger.warn(attester.warning);
   const enclave = await startEnclave(settings, attester, logger);
   process.send?.({ type: 'ready', boot: enclave.boot, address: enclave.address, warning: attester.warning });
@@ -56,6 +50,21 @@ async function main(): Promise<void> {
     if ((message as { type?: unknown } | null)?.type === 'stop') stop('asked');
   });
   if (process.connected) process.once('disconnect', () => process.exit(0));
+}
+
+/** The simulated platforms are loaded only when asked for, so that a release image can leave them out. */
+async function attesterFor(settings: EnclaveSettings, onProgress: (text: string) => void): Promise<Attester> {
+  const { simulatedNitro, simulatedSnp } = await import('./attester/simulated.ts');
+  const simulated = {
+    dataDir: settings.data,
+    programFiles: [new URL('./main.js', import.meta.url), new URL('./worker.js', import.meta.url)],
+  };
+  switch (settings.platform) {
+    case 'simulated-snp':
+      return simulatedSnp({ ...simulated, ...settings.simulated, onProgress });
+    case 'simulated-nitro':
+      return simulatedNitro(simulated);
+  }
 }
 
 main().catch((error: unknown) => {

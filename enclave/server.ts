@@ -41,6 +41,12 @@ async function route(parts: ServerParts, req: IncomingMessage, res: ServerRespon
   const url = new URL(req.url ?? '/', 'http://enclave');
   const { pathname } = url;
   if (!pathname.startsWith('/link/')) return relayed(parts, req, res, pathname);
+  const meant = req.headers[HEADER.boot];
+  if (meant !== undefined && meant !== parts.hello().boot) {
+    throw new ServiceError('ENCLAVE_CHANGED', 'the enclave has restarted: this is another boot', {
+      field: HEADER.boot,
+    });
+  }
   switch (`${req.method} ${pathname}`) {
     case 'GET /link/hello':
       return json(res, parts.hello());

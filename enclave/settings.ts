@@ -7,7 +7,7 @@ import type { OutboxLimits } from './outbox.ts';
 
 export type ListenAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export const PLATFORMS = ['simulated-snp'] as const;
+export const PLATFORMS = ['simulated-snp', 'simulated-nitro'] as const;
 export type PlatformName = (typeof PLATFORMS)[number];
 
 export interface EnclaveSettings {
@@ -21,6 +21,7 @@ export interface EnclaveSettings {
   readonly engine: EngineSettings;
   readonly backlog: OutboxLimits;
   readonly stopWithinMs: number;
+  /** Of the simulated SEV-SNP platform. */
   readonly simulated: {
     readonly product: 'Milan' | 'Genoa' | 'Turin';
     readonly reportVersion: 2 | 3 | 5;
@@ -30,7 +31,7 @@ export interface EnclaveSettings {
 }
 
 export const HELP = `Options of the enclave process:
-  --platform NAME          ${PLATFORMS.join(' | ')}
+  --platform NAME          ${PLATFORMS.join(' | ')} (default simulated-snp)
   --data DIR               folder of the simulated platform's throw-away keys
   --models DIR             model repository: <name>/<version>/model.onnx
   --listen ADDRESS         unix:/path or tcp:HOST:PORT, for the host only
@@ -40,9 +41,9 @@ export const HELP = `Options of the enclave process:
   --max-input-bytes N      memory for inputs of all requests in hand (default 1 GiB)
   --workers N              inference threads (default: one less than the cores, 1 to 4)
   --max-backlog N          log entries held for a host that is behind (default 50000)
-  --simulated-product P    Milan | Genoa | Turin (default Genoa)
-  --simulated-report V     report version 2 | 3 | 5 (default 5)
-  --simulated-throttle T   none | cloud: 8 ms a report, every tenth waits 10 s (default none)
+  --simulated-product P    of simulated-snp: Milan | Genoa | Turin (default Genoa)
+  --simulated-report V     of simulated-snp: report version 2 | 3 | 5 (default 5)
+  --simulated-throttle T   of simulated-snp: none | cloud, 8 ms a report, every tenth waits 10 s (default none)
   --log-level L            debug | info | warn | error (default info)`;
 
 function usage(field: string, want: string): never {

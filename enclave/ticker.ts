@@ -101,7 +101,7 @@ export class Ticker {
       challenges.commit([]);
       const { note, size } = log.checkpoint();
       const binding = reportData(session.claimsBytes, this.#previous, parseCheckpoint(note).body);
-      const { report, chain, crls } = await attester.attest(binding);
+      const { report, chain, crls } = await attester.attest(binding, session.publicKey);
       outbox.push(
         FRAME.evidence,
         encodeEvidence({

@@ -3,6 +3,7 @@ import { CodedError } from '@veritee/protocol';
 import pino from 'pino';
 import { type Host, startHost } from './host.ts';
 import { type HostLimits, type HostSettings, parseEnclaveAddress, parseLimit, parseListen } from './settings.ts';
+import { openThreadedStore } from './store/threaded.ts';
 
 const EXIT_REFUSED = 2;
 const EXIT_DEFECT = 70;
@@ -87,7 +88,12 @@ async function main(): Promise<void> {
   }
   const { settings, logLevel } = parseArguments(process.argv.slice(2));
   const logger = pino({ name: 'host', level: logLevel }, pino.destination({ fd: 2, sync: false }));
-  const host = await startHost(settings, { logger });
+  const maxBytes = settings.limits?.maxDatabaseBytes ?? null;
+  const store = await openThreadedStore({ folder: settings.data, maxBytes }, (reason) => {
+    logger.fatal({ reason }, "the store's thread ended");
+    process.exit(EXIT_DEFECT); // whoever started this process starts it again, with a store that works
+  });
+  const host = await startHost(settings, { logger, store });
   process.send?.({ type: 'ready', address: host.url });
 
   const stop = (): void => void end(host, logger);

@@ -8,7 +8,7 @@ const rooms = {
   client: ['index.ts'],
   'attestation-fixtures': ['index.ts'],
   enclave: ['index.ts', 'main.ts', 'engine/worker.ts'],
-  host: ['index.ts', 'main.ts'],
+  host: ['index.ts', 'main.ts', 'store/worker.ts'],
   cli: ['index.ts', 'main.ts'],
 };
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Bytes, bytes, ServiceError } from '@veritee/protocol';
+import { publicKeyOf } from '../certificate.ts';
 import {
   type CrlContent,
   createAuthority,
@@ -8,7 +9,7 @@ import {
   makeCrl,
   type SimulatedAuthority,
 } from './authority.ts';
-import { issueCertificate, publicKeyOf, vcekSpec } from './certificates.ts';
+import { issueCertificate, vcekSpec } from './certificates.ts';
 import { arkPem, type ChipState, KEY_FILE, loadChip, saveChip } from './key-file.ts';
 import { PRODUCTS, type Product, requireLayout, type Tcb } from './products.ts';
 import { encodeReport, type ReportFields, type ReportVersion, reportFields, signReport } from './report.ts';
@@ -136,7 +137,7 @@ export class SimulatedAmdSp {
 
   /** The root as PEM, headed by a warning. */
   get arkPem(): string {
-    return arkPem(this.#state.authority);
+    return arkPem(this.#state);
   }
 
   /** A signed report over what the guest gives. */

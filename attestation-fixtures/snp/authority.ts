@@ -1,13 +1,9 @@
 import { generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
+import { type Issuer, publicKeyOf } from '../certificate.ts';
 import type { Der } from '../der.ts';
-import { arkSpec, askSpec, issueCertificate, issueCrl, pssAlgorithm, publicKeyOf } from './certificates.ts';
+import { arkSpec, askSpec, issueCertificate, issueCrl, pssAlgorithm } from './certificates.ts';
 import type { Product } from './products.ts';
-
-export interface Issuer {
-  readonly privateKey: KeyObject;
-  readonly certificate: Der;
-}
 
 /** What AMD keeps in its vault, here thrown about freely: the root and the intermediate of one product line. */
 export interface SimulatedAuthority {

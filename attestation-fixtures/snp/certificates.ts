@@ -1,10 +1,20 @@
 import { constants, createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
-import { utf8 } from '@veritee/protocol';
+import {
+  authorityKeyIdentifier,
+  type CertificateSpec,
+  caConstraints,
+  criticalExtension,
+  crlDistributionPoint,
+  type Extension,
+  encodeTbsCertificate,
+  extension,
+  signedDer,
+  subjectKeyIdentifier,
+} from '../certificate.ts';
 import {
   bitString,
   type Der,
   derNull,
-  derTrue,
   explicit,
   ia5String,
   integer,
@@ -14,36 +24,15 @@ import {
   sequence,
   set,
   time,
-  tlv,
   utf8String,
 } from '../der.ts';
 import { PRODUCTS, type Product, requireLayout, type Tcb } from './products.ts';
 
+export { type CertificateSpec, type Extension, encodeTbsCertificate, pem, publicKeyOf } from '../certificate.ts';
+
 // The certificate and CRL profile of AMD's key distribution service (AMD 57230), byte for byte: order of names and
 // extensions, string types, and the parts a strict RFC 5280 reader trips over (serial 0, a leaf without key usage, hwID
 // without a DER tag).
-
-export interface Extension {
-  readonly oid: string;
-  readonly critical: boolean;
-  /** What stands inside the extension's OCTET STRING. */
-  readonly value: Uint8Array;
-}
-
-/** A certificate as plain data, so that a test can change one thing and have the result signed again. */
-export interface CertificateSpec {
-  readonly serial: bigint;
-  /** Names as DER, see `amdName`. */
-  readonly issuer: Uint8Array;
-  readonly subject: Uint8Array;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** SubjectPublicKeyInfo, DER. */
-  readonly publicKey: Uint8Array;
-  readonly extensions: readonly Extension[];
-  /** AlgorithmIdentifier as DER; stands in both places whatever the signature is really made with. */
-  readonly signatureAlgorithm: Uint8Array;
-}
 
 export interface CrlSpec {
   readonly product: Product;
@@ -86,12 +75,6 @@ export function amdName(commonName: string): Der {
   );
 }
 
-/** SubjectPublicKeyInfo of a private or public key. */
-export function publicKeyOf(key: KeyObject): Der {
-  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
-  return new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
-}
-
 /** SHA-1 of the RSAPublicKey, RFC 5280 §4.2.1.2 method 1; an identifier, not a security measure. */
 function rsaKeyIdentifier(publicKey: Uint8Array): Der {
   const key = createPublicKey({ key: Buffer.from(publicKey), type: 'spki', format: 'der' });
@@ -102,20 +85,9 @@ function rsaKeyIdentifier(publicKey: Uint8Array): Der {
   );
 }
 
-const extension = (id: string, value: Uint8Array): Extension => ({ oid: id, critical: false, value });
-const critical = (id: string, value: Uint8Array): Extension => ({ oid: id, critical: true, value });
-const subjectKeyIdentifier = (publicKey: Uint8Array) =>
-  extension('2.5.29.14', octetString(rsaKeyIdentifier(publicKey)));
-const authorityKeyIdentifier = (publicKey: Uint8Array) =>
-  extension('2.5.29.35', sequence(tlv(0x80, rsaKeyIdentifier(publicKey))));
 /** One unused bit also where DER would name two, as AMD writes it. */
-const keyUsage = (bits: number) => critical('2.5.29.15', bitString(Uint8Array.of(bits), 1));
-const basicConstraints = (...pathLength: readonly Der[]) => critical('2.5.29.19', sequence(derTrue(), ...pathLength));
-
-function crlDistributionPoint(product: Product): Extension {
-  const uri = tlv(0x86, utf8(`https://kdsintf.amd.com/vcek/v1/${product}/crl`)); // GeneralName, [6] IMPLICIT IA5String
-  return extension('2.5.29.31', sequence(sequence(explicit(0, explicit(0, uri)))));
-}
+const keyUsage = (bits: number) => criticalExtension('2.5.29.15', bitString(Uint8Array.of(bits), 1));
+const crlOf = (product: Product) => crlDistributionPoint(`https://kdsintf.amd.com/vcek/v1/${product}/crl`);
 
 function yearsAfter(date: Date, years: number): Date {
   const later = new Date(date);
@@ -132,9 +104,9 @@ export const arkSpec = (product: Product, arkPublicKey: Uint8Array): Certificate
   publicKey: arkPublicKey,
   extensions: [
     keyUsage(0b0000_0110), // keyCertSign, cRLSign
-    subjectKeyIdentifier(arkPublicKey),
-    basicConstraints(),
-    crlDistributionPoint(product),
+    subjectKeyIdentifier(rsaKeyIdentifier(arkPublicKey)),
+    caConstraints(),
+    crlOf(product),
   ],
   signatureAlgorithm: pssAlgorithm('written'),
 });
@@ -147,11 +119,11 @@ export const askSpec = (product: Product, askPublicKey: Uint8Array, arkPublicKey
   notAfter: yearsAfter(PRODUCTS[product].askNotBefore, 25),
   publicKey: askPublicKey,
   extensions: [
-    subjectKeyIdentifier(askPublicKey),
-    authorityKeyIdentifier(arkPublicKey),
-    basicConstraints(integer(0)),
+    subjectKeyIdentifier(rsaKeyIdentifier(askPublicKey)),
+    authorityKeyIdentifier(rsaKeyIdentifier(arkPublicKey)),
+    caConstraints(0),
     keyUsage(0b0000_0100), // keyCertSign
-    crlDistributionPoint(product),
+    crlOf(product),
   ],
   signatureAlgorithm: pssAlgorithm('written'),
 });
@@ -195,22 +167,6 @@ function vcekExtensions({ product, tcb, chipId }: VcekFacts): readonly Extension
   ];
 }
 
-export function encodeTbsCertificate(spec: CertificateSpec): Der {
-  const extensions = spec.extensions.map(({ oid: id, critical: isCritical, value }) =>
-    sequence(oid(id), ...(isCritical ? [derTrue()] : []), octetString(value)),
-  );
-  return sequence(
-    explicit(0, integer(2)), // X.509 version 3
-    integer(spec.serial),
-    spec.signatureAlgorithm,
-    spec.issuer,
-    sequence(time(spec.notBefore), time(spec.notAfter)),
-    spec.subject,
-    spec.publicKey,
-    ...(extensions.length > 0 ? [explicit(3, sequence(...extensions))] : []),
-  );
-}
-
 export function encodeTbsCrl(spec: CrlSpec): Der {
   const entries = spec.revoked.map(({ serial, date }) => sequence(integer(serial), time(date)));
   const encode = ({ oid: id, value }: Extension) => sequence(oid(id), octetString(value));
@@ -224,7 +180,7 @@ export function encodeTbsCrl(spec: CrlSpec): Der {
     explicit(
       0,
       sequence(
-        encode(authorityKeyIdentifier(spec.issuerPublicKey)),
+        encode(authorityKeyIdentifier(rsaKeyIdentifier(spec.issuerPublicKey))),
         encode(extension('2.5.29.20', integer(spec.number))),
       ),
     ),
@@ -234,7 +190,7 @@ export function encodeTbsCrl(spec: CrlSpec): Der {
 function signPss(tbs: Uint8Array, signatureAlgorithm: Uint8Array, issuerKey: KeyObject): Der {
   const padding = constants.RSA_PKCS1_PSS_PADDING;
   const signature = sign('sha384', tbs, { key: issuerKey, padding, saltLength: 48 });
-  return sequence(tbs, signatureAlgorithm, bitString(signature));
+  return signedDer(tbs, signatureAlgorithm, signature);
 }
 
 /** Signs the certificate with RSASSA-PSS, SHA-384, salt 48: the only way AMD's ARK and ASK sign. */
@@ -244,12 +200,3 @@ export const issueCertificate = (spec: CertificateSpec, issuerKey: KeyObject): D
 /** Signs the CRL likewise; the issuer is the ARK, which lists intermediates only. */
 export const issueCrl = (spec: CrlSpec, arkKey: KeyObject): Der =>
   signPss(encodeTbsCrl(spec), spec.signatureAlgorithm, arkKey);
-
-/** PEM with lines of 64 characters (RFC 7468), each ended by one line feed. */
-export function pem(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
-}

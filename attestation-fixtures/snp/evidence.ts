@@ -1,8 +1,9 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { type Bytes, bytes } from '@veritee/protocol';
+import { type CertificateSpec, publicKeyOf } from '../certificate.ts';
 import type { Der } from '../der.ts';
 import { createAuthority, generateVcekKey, type SimulatedAuthority } from './authority.ts';
-import { arkSpec, askSpec, type CertificateSpec, issueCertificate, publicKeyOf, vcekSpec } from './certificates.ts';
+import { arkSpec, askSpec, issueCertificate, vcekSpec } from './certificates.ts';
 import { PRODUCTS, type Product, type Tcb } from './products.ts';
 import { encodeReport, type ReportFields, reportFields, signReport } from './report.ts';
 

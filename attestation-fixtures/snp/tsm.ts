@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Bytes, bytes, encodeSnpCertificateTable, SNP_CERTIFICATE_GUID, utf8 } from '@veritee/protocol';
+import { pem } from '../certificate.ts';
 import type { GuestFields, SimulatedAmdSp } from './amd-sp.ts';
-import { pem } from './certificates.ts';
 import { type Sleep, type Throttle, throttle } from './throttle.ts';
 
 /**

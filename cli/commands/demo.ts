@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { VeriteeClient } from '@veritee/client';
 import { hex, parseEntry, parseReceipt, tensor } from '@veritee/protocol';
 import { assess, draftPolicy, parsePolicy, readTrustAnchors } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
-import { print } from '../io.ts';
+import { print, writeOutputs } from '../io.ts';
 import { tensorText } from '../render.ts';
 import { type LocalService, startService, untilReady } from '../service.ts';
 
@@ -47,6 +47,7 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   print("Veritee demo: an answer from an ONNX model, proved down to the chip's report.");
 
   step(1, 'Start a host and an enclave, two processes on free ports');
+  print('  … making throw-away roots for the simulated platform, a few seconds');
   const data = path.join(folder, 'data');
   const service = await startService({
     platform: 'simulated-snp',
@@ -56,9 +57,9 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
     logLevel: 'error',
     enclaveOption: [],
     hostOption: [],
+    onRestart: (reason) => print(`  ! ${reason}`),
   });
   onStarted(service);
-  print('  … making throw-away roots for the simulated platform, a few seconds');
   must(await untilReady(service.url, READY_WITHIN_MS), 'the service did not become ready');
   proved(`ready at ${service.url}`);
   print(
@@ -84,7 +85,7 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   must(genuine.verdict === 'affirming', 'the evidence does not verify under its own root');
   const policyFile = path.join(folder, 'policy.json');
   const draft = draftPolicy(genuine, anchors);
-  await writeFile(policyFile, JSON.stringify(draft, null, 2));
+  await writeOutputs([{ path: policyFile, content: JSON.stringify(draft, null, 2) }]);
   const policy = parsePolicy(draft);
   proved('a policy now names this root, this measurement and this TCB');
 
@@ -104,14 +105,17 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   const kept = await client.hardwareCommitted(receipt);
   proved('a hardware report now covers the statement itself: hardware-committed');
   const receiptFile = path.join(folder, 'answer.veritee');
-  await writeFile(receiptFile, kept.file);
-  await writeFile(`${receiptFile}.response`, kept.private.response);
+  const responseFile = `${receiptFile}.response`;
+  await writeOutputs([
+    { path: responseFile, content: kept.private.response },
+    { path: receiptFile, content: kept.file },
+  ]);
 
   step(5, 'Stop everything and verify the file offline, in another process');
   await service.stop();
   const given = [
     ...['--policy', policyFile, '--nonce', nonceOf(kept.file)],
-    ...['--response', `${receiptFile}.response`, '--response-salt', hex(kept.private.responseSalt)],
+    ...['--response', responseFile, '--response-salt', hex(kept.private.responseSalt)],
   ];
   const offline = await verifyProcess(receiptFile, given);
   must(offline.status === EXIT.done && offline.result.verdict === 'affirming', 'the receipt does not verify offline');
@@ -126,7 +130,7 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   const place = forged.length >> 1;
   forged[place] = (forged[place] ?? 0) ^ 1;
   const forgedFile = path.join(folder, 'forged.veritee');
-  await writeFile(forgedFile, forged);
+  await writeOutputs([{ path: forgedFile, content: forged }]);
   const refused = await verifyProcess(forgedFile, given);
   must(refused.result.verdict !== 'affirming' && refused.status !== EXIT.done, 'a changed receipt was accepted');
   proved(`byte ${place} changed: ${refused.result.verdict}, ${refused.result.findings[0]?.code}`);

@@ -1,6 +1,6 @@
 import { type KeptReceipt, type ModelName, VeriteeClient } from '@veritee/client';
 import {
-  CodedError,
+  type EncodedBody,
   encodeInferRequest,
   hex,
   MEDIA_TYPE_JSON,
@@ -9,7 +9,8 @@ import {
 } from '@veritee/protocol';
 import { toJson } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
-import { print, printJson, readAnchors, readInput, readPolicy, say, writeOutput } from '../io.ts';
+import { readAnchors, readPolicy, usage } from '../inputs.ts';
+import { checkOutputs, type Output, print, printJson, readInput, say, writeOutputs } from '../io.ts';
 import { renderResult, tensorText } from '../render.ts';
 
 const MAX_VALUES_SHOWN = 16;
@@ -27,28 +28,29 @@ export interface InferOptions {
 }
 
 export async function infer(options: InferOptions): Promise<number> {
-  if (options.waitFor !== undefined && options.waitFor !== 'hardware')
-    throw new CodedError('USAGE', '--wait-for: want hardware', { field: 'wait-for' });
+  if (options.waitFor !== undefined && options.waitFor !== 'hardware') throw usage('wait-for', 'hardware');
+  const model = modelName(options.model);
   const policy = await readPolicy(options.policy);
-  const body = await readInput(options.input);
-  const client = new VeriteeClient({
-    url: options.url,
-    policy,
-    trustAnchors: await readAnchors(options.trustAnchor),
-    allowPlaintext: true,
-  });
+  const trustAnchors = await readAnchors(options.trustAnchor);
+  const request = requestOf(await readInput(options.input), options.binary);
+  const { receiptOut } = options;
+  if (receiptOut !== undefined) await checkOutputs(Object.values(receiptPaths(receiptOut)));
+
+  const client = new VeriteeClient({ url: options.url, policy, trustAnchors, allowPlaintext: true });
   await client.ready();
   say('✓ the service is attested: its session key is under a hardware report that answers a fresh nonce');
   say('! sealing comes in a later release: the request goes in the clear and the host can read it');
-  const request = options.binary
-    ? encodeInferRequest({ inputs: parseInferRequest(body, null).inputs, binary: true })
-    : { body, jsonLength: null, contentType: MEDIA_TYPE_JSON };
-  const { outputs, receipt } = await client.inferRaw(modelName(options.model), request);
-  say('✓ the answer is signed by that session and commits to the exact bytes sent and received');
+  const { outputs, receipt } = await client.inferRaw(model, request);
+  say(
+    `✓ the answer is signed by that session and commits to the exact bytes sent and received (receipt ${receipt.id})`,
+  );
   const wait = options.waitFor === 'hardware' || policy.strength === 'hardware-committed';
   const kept = wait ? await client.hardwareCommitted(receipt) : receipt;
   if (wait) say('✓ a hardware report covers the answer');
-  if (options.receiptOut !== undefined) await keep(options.receiptOut, kept);
+  if (receiptOut !== undefined) {
+    await writeOutputs(receiptFiles(receiptOut, kept));
+    say(`✓ receipt written to ${receiptOut} (salts and exact bodies beside it, readable by you alone)`);
+  }
 
   if (options.json) {
     printJson({
@@ -65,22 +67,39 @@ export async function infer(options: InferOptions): Promise<number> {
 
 function modelName(text: string): ModelName {
   const [name, version, ...rest] = text.split('/');
-  if (!name || rest.length > 0 || version === '')
-    throw new CodedError('USAGE', '--model: want NAME or NAME/VERSION', { field: 'model' });
+  if (!name || rest.length > 0 || version === '') throw usage('model', 'NAME or NAME/VERSION');
   return version === undefined ? { name } : { name, version };
 }
 
-/** The receipt for anyone; the salts and bodies for its owner alone. */
-async function keep(path: string, receipt: KeptReceipt): Promise<void> {
-  const { requestSalt, responseSalt, request, response } = receipt.private;
-  await writeOutput(`${path}.request`, request);
-  await writeOutput(`${path}.response`, response);
-  await writeOutput(
-    `${path}.private.json`,
-    `${JSON.stringify({ receiptId: receipt.id, requestSalt: hex(requestSalt), responseSalt: hex(responseSalt) }, null, 2)}\n`,
-  );
-  await writeOutput(path, receipt.file);
-  say(`✓ receipt written to ${path} (salts and exact bodies beside it, readable by you alone)`);
+/** The body as it is, or the same request with binary tensors both ways. */
+function requestOf(body: Uint8Array<ArrayBuffer>, binary: boolean): EncodedBody {
+  if (!binary) return { body, jsonLength: null, contentType: MEDIA_TYPE_JSON };
+  const { id, inputs, outputs } = parseInferRequest(body, null);
+  return encodeInferRequest({
+    inputs,
+    binary,
+    ...(id === undefined ? {} : { id }),
+    ...(outputs ? { outputs: outputs.map(({ name }) => ({ name, binary })) } : {}),
+  });
+}
+
+const receiptPaths = (receipt: string) => ({
+  receipt,
+  request: `${receipt}.request`,
+  response: `${receipt}.response`,
+  salts: `${receipt}.private.json`,
+});
+
+/** The receipt for anyone; the salts and bodies for its owner alone. The receipt comes last: where it is, the rest is. */
+function receiptFiles(file: string, { id, file: content, private: parts }: KeptReceipt): Output[] {
+  const paths = receiptPaths(file);
+  const salts = { receiptId: id, requestSalt: hex(parts.requestSalt), responseSalt: hex(parts.responseSalt) };
+  return [
+    { path: paths.request, content: parts.request },
+    { path: paths.response, content: parts.response },
+    { path: paths.salts, content: `${JSON.stringify(salts, null, 2)}\n` },
+    { path: paths.receipt, content },
+  ];
 }
 
 const head = ({ name, datatype, shape }: Tensor) => ({ name, datatype, shape });

@@ -1,7 +1,8 @@
 import { hex } from '@veritee/protocol';
 import { assess, draftPolicy, parsePolicy, policyDigest } from '@veritee/verifier';
 import { EXIT, exitOfVerdict } from '../exit.ts';
-import { print, printJson, readAnchors, readInput, readJson, readTime, say } from '../io.ts';
+import { readAnchors, readEndorsement, readPolicy, readTime } from '../inputs.ts';
+import { print, printJson, readInput, say } from '../io.ts';
 import { renderResult } from '../render.ts';
 
 export interface PolicyInitOptions {
@@ -18,7 +19,7 @@ export async function policyInit(path: string, options: PolicyInitOptions): Prom
     policy: 'builtin:authenticity',
     at: readTime(options.at),
     trustAnchors: anchors,
-    endorsements: await Promise.all(options.endorsement.map(readInput)),
+    endorsements: await Promise.all(options.endorsement.map(readEndorsement)),
   });
   if (result.verdict !== 'affirming') {
     say(renderResult(result));
@@ -33,7 +34,7 @@ export async function policyInit(path: string, options: PolicyInitOptions): Prom
 }
 
 export async function policyCheck(path: string, options: { readonly json: boolean }): Promise<number> {
-  const policy = parsePolicy(await readJson(path, 'POLICY_INVALID'));
+  const policy = await readPolicy(path);
   const digest = hex(policyDigest(policy));
   if (options.json) printJson({ id: policy.id, digest });
   else print(`${policy.id}: complete (digest ${digest})`);

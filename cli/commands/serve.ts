@@ -1,27 +1,46 @@
 import path from 'node:path';
 import { EXIT } from '../exit.ts';
 import { say } from '../io.ts';
-import { type ServiceOptions, startService, untilReady } from '../service.ts';
+import { type LocalService, type ServiceOptions, startService, untilReady } from '../service.ts';
 
 const PARENT_POLL_MS = 1000;
 const READY_WITHIN_MS = 120_000;
 
+export interface ServeOptions extends Omit<ServiceOptions, 'onRestart'> {
+  readonly surviveParent: boolean;
+}
+
 /** Runs until SIGTERM or SIGINT, or until the process that started it ends. */
-export async function serve(options: ServiceOptions & { readonly surviveParent: boolean }): Promise<number> {
-  const ended = untilAsked(options.surviveParent);
+export async function serve(options: ServeOptions): Promise<number> {
+  const asked = new AbortController();
+  const ended = untilAsked(options.surviveParent).then((reason) => {
+    asked.abort();
+    return reason;
+  });
   say(`veritee: starting (platform ${options.platform}, data ${path.resolve(options.data)}) …`);
-  const service = await startService({ ...options, onRestart: (reason) => say(`veritee: ${reason}`) });
+  const onRestart = (reason: string) => say(`veritee: ${reason}`);
+  let service: LocalService;
+  try {
+    service = await startService({ ...options, onRestart }, asked.signal);
+  } catch (error) {
+    if (!asked.signal.aborted) throw error;
+    say(`veritee: ${await ended}; stopped before it was ready`);
+    return EXIT.done;
+  }
   if (service.warning) say(`\n${service.warning}\n`);
   if (options.allowPlaintext)
     say('veritee: requests in the clear are accepted (--allow-plaintext): this host can read them.');
-  void untilReady(service.url, READY_WITHIN_MS).then((ready) => {
-    if (ready)
-      say(`veritee: ready at ${service.url}\n  roots of the simulated platform: ${path.resolve(options.data)}/*.pem`);
-    else say(`veritee: listening at ${service.url}, but not ready; see ${service.url}/readyz`);
-  });
+  const told = tellWhenReady(service.url, options.data, asked.signal);
   say(`veritee: ${await ended}; stopping …`);
-  await service.stop();
+  await Promise.all([service.stop(), told]);
   return EXIT.done;
+}
+
+async function tellWhenReady(url: string, data: string, cancel: AbortSignal): Promise<void> {
+  const ready = await untilReady(url, READY_WITHIN_MS, cancel);
+  if (cancel.aborted) return;
+  if (ready) say(`veritee: ready at ${url}\n  roots of the simulated platform: ${path.resolve(data)}/*.pem`);
+  else say(`veritee: listening at ${url}, but not ready; see ${url}/readyz`);
 }
 
 function untilAsked(surviveParent: boolean): Promise<string> {

@@ -1,5 +1,5 @@
-import { CodedError, encodeInferRequest } from '@veritee/protocol';
-import { EXIT } from '../exit.ts';
+import { encodeInferRequest } from '@veritee/protocol';
+import { EXIT, InputError } from '../exit.ts';
 import { print, readInput } from '../io.ts';
 import { readTensorProto } from '../tensor-proto.ts';
 
@@ -8,7 +8,7 @@ export async function tensors(pairs: readonly string[]): Promise<number> {
   const inputs = await Promise.all(
     pairs.map(async (pair) => {
       const at = pair.indexOf('=');
-      if (at < 1) throw new CodedError('USAGE', 'want NAME=FILE.pb', { field: 'name=file.pb' });
+      if (at < 1) throw new InputError('USAGE', 'want NAME=FILE.pb', { field: 'name=file.pb' });
       return { ...readTensorProto(await readInput(pair.slice(at + 1)), pair.slice(at + 1)), name: pair.slice(0, at) };
     }),
   );

@@ -1,7 +1,7 @@
-import { CodedError } from '@veritee/protocol';
 import { assess, type Expected, type Kind, toJson } from '@veritee/verifier';
 import { exitOfVerdict } from '../exit.ts';
-import { print, printJson, readAnchors, readHex, readInput, readPolicy, readSalt, readTime } from '../io.ts';
+import { readAnchors, readCrl, readEndorsement, readNonce, readPolicy, readSalt, readTime, usage } from '../inputs.ts';
+import { print, printJson, readInput } from '../io.ts';
 import { renderResult } from '../render.ts';
 
 const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report'];
@@ -24,8 +24,7 @@ export interface VerifyOptions {
 
 export async function verify(path: string, options: VerifyOptions): Promise<number> {
   const kind = KINDS.find((one) => one === options.kind);
-  if (options.kind !== undefined && !kind)
-    throw new CodedError('USAGE', `--kind: want ${KINDS.join(', ')}`, { field: 'kind' });
+  if (options.kind !== undefined && !kind) throw usage('kind', KINDS.join(', '));
   const policy = options.policy === 'builtin:authenticity' ? options.policy : await readPolicy(options.policy);
   const result = await assess({
     file: await readInput(path),
@@ -33,8 +32,8 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
     policy,
     at: readTime(options.at),
     trustAnchors: await readAnchors(options.trustAnchor),
-    endorsements: await Promise.all(options.endorsement.map(readInput)),
-    crls: await Promise.all(options.crl.map(readInput)),
+    endorsements: await Promise.all(options.endorsement.map(readEndorsement)),
+    crls: await Promise.all(options.crl.map(readCrl)),
     evidence: await Promise.all(options.evidence.map(readInput)),
     expected: await readExpected(options),
   });
@@ -46,14 +45,13 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
 async function readExpected(options: VerifyOptions): Promise<Expected> {
   const body = async (file: string | undefined, salt: string | undefined, name: 'request' | 'response') => {
     if (file === undefined && salt === undefined) return null;
-    if (file === undefined || salt === undefined)
-      throw new CodedError('USAGE', `--${name} and --${name}-salt belong together`, { field: name });
+    if (file === undefined || salt === undefined) throw usage(name, `both --${name} and --${name}-salt, or neither`);
     return { body: await readInput(file), salt: readSalt(salt, `${name}-salt`) };
   };
   const request = await body(options.request, options.requestSalt, 'request');
   const response = await body(options.response, options.responseSalt, 'response');
   return {
-    ...(options.nonce === undefined ? {} : { nonce: readHex(options.nonce, 'nonce') }),
+    ...(options.nonce === undefined ? {} : { nonce: readNonce(options.nonce) }),
     ...(request ? { request } : {}),
     ...(response ? { response } : {}),
   };

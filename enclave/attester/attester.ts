@@ -4,7 +4,7 @@ import type { Bytes, EvidenceFormat } from '@veritee/protocol';
 export interface PlatformEvidence {
   /** Raw report or document. */
   readonly report: Uint8Array<ArrayBuffer>;
-  /** DER, leaf first, never the root. */
+  /** DER, leaf first, never the root; empty when the document carries its own. */
   readonly chain: readonly Uint8Array<ArrayBuffer>[];
   readonly crls: readonly Uint8Array<ArrayBuffer>[];
 }
@@ -18,6 +18,9 @@ export interface Attester {
   readonly format: EvidenceFormat;
   /** The shortest time between two reports, in ms. */
   readonly minIntervalMs: number;
-  /** @throws CodedError PLATFORM_UNAVAILABLE, PLATFORM_BUSY, PLATFORM_TIMEOUT, PLATFORM_FAILED */
-  attest(reportData: Bytes<64>): Promise<PlatformEvidence>;
+  /**
+   * @param sessionKey raw Ed25519 key of this boot, for platforms whose evidence has a field for it
+   * @throws CodedError PLATFORM_UNAVAILABLE, PLATFORM_BUSY, PLATFORM_TIMEOUT, PLATFORM_FAILED
+   */
+  attest(reportData: Bytes<64>, sessionKey: Bytes<32>): Promise<PlatformEvidence>;
 }

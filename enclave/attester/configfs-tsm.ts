@@ -5,15 +5,9 @@
  * @see Linux Documentation/ABI/testing/configfs-tsm-report
  */
 import { randomBytes } from 'node:crypto';
-import {
-  type Bytes,
-  type Code,
-  CodedError,
-  parseSnpCertificateTable,
-  ServiceError,
-  SNP_CERTIFICATE_GUID,
-} from '@veritee/protocol';
+import { type Bytes, parseSnpCertificateTable, ServiceError, SNP_CERTIFICATE_GUID } from '@veritee/protocol';
 import type { Attester, PlatformEvidence } from './attester.ts';
+import { platformError } from './platform-error.ts';
 
 /** The part of a file system that configfs-tsm needs; failures carry Node's errno codes. */
 export interface TsmFilesystem {
@@ -24,23 +18,6 @@ export interface TsmFilesystem {
 }
 
 const ATTEMPTS = 3; // a generation race is retried in a new directory
-
-const ERRNO: Record<string, Code> = {
-  ENOENT: 'PLATFORM_UNAVAILABLE',
-  ENXIO: 'PLATFORM_UNAVAILABLE',
-  EACCES: 'PLATFORM_UNAVAILABLE',
-  EPERM: 'PLATFORM_UNAVAILABLE',
-  EBUSY: 'PLATFORM_BUSY',
-  EWOULDBLOCK: 'PLATFORM_BUSY',
-  EAGAIN: 'PLATFORM_BUSY',
-  ETIMEDOUT: 'PLATFORM_TIMEOUT',
-};
-
-function platformError(error: unknown): CodedError {
-  if (error instanceof CodedError) return error;
-  const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-  return new ServiceError(ERRNO[errno] ?? 'PLATFORM_FAILED', `configfs-tsm: ${errno}`, { cause: error, field: 'tsm' });
-}
 
 /** DER from a table entry: hosts put DER or PEM there. */
 function certificateDer(data: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
@@ -79,7 +56,7 @@ export class ConfigfsTsmAttester implements Attester {
         if (evidence) return evidence;
       }
     } catch (error) {
-      throw platformError(error);
+      throw platformError(error, 'configfs-tsm', 'tsm');
     }
     throw new ServiceError('PLATFORM_BUSY', 'configfs-tsm: another writer each time', { field: 'generation' });
   }

@@ -1,26 +1,33 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { bytes } from '@veritee/protocol';
+import { bytes, utf8 } from '@veritee/protocol';
 import { ConfigfsTsmAttester } from './configfs-tsm.ts';
+import { NsmAttester } from './nsm.ts';
+
+// The simulated platforms stand behind the same interfaces as the real ones. They are imported only when asked for, so
+// that a release image can leave them out.
 
 const MIN_INTERVAL_MS = 100;
 
 export interface SimulatedOptions {
-  /** Holds the throw-away keys; the root is written there as simulated-snp-ark.pem. */
+  /** Holds the throw-away keys; the root is written there as the platform's *.pem. */
   readonly dataDir: string;
   /** The program whose digest stands in for the launch measurement. */
   readonly programFiles: readonly (string | URL)[];
+}
+
+export interface SimulatedSnpOptions extends SimulatedOptions {
   readonly throttle: 'none' | 'cloud';
   readonly product: 'Milan' | 'Genoa' | 'Turin';
   readonly reportVersion: 2 | 3 | 5;
   readonly onProgress: (text: string) => void;
 }
 
-/**
- * A software AMD-SP behind the same configfs-tsm interface as the real one. Imported only when asked for, so that a
- * release image can leave the simulated platform out.
- */
-export async function simulatedSnp(options: SimulatedOptions): Promise<ConfigfsTsmAttester> {
+const contents = (files: SimulatedOptions['programFiles']): Promise<Uint8Array[]> =>
+  Promise.all(files.map((file) => readFile(file)));
+
+/** A software AMD-SP behind configfs-tsm. */
+export async function simulatedSnp(options: SimulatedSnpOptions): Promise<ConfigfsTsmAttester> {
   const { SimulatedAmdSp, SimulatedTsm, SIMULATED_WARNING } = await import('@veritee/attestation-fixtures');
   const sp = await SimulatedAmdSp.loadOrCreate(options.dataDir, {
     product: options.product,
@@ -29,7 +36,7 @@ export async function simulatedSnp(options: SimulatedOptions): Promise<ConfigfsT
       options.onProgress(`simulated platform: ${made} key made after ${elapsedMs} ms`),
   });
   const digest = createHash('sha384');
-  for (const file of options.programFiles) digest.update(await readFile(file));
+  for (const content of await contents(options.programFiles)) digest.update(content);
   const tsm = new SimulatedTsm(sp, {
     guest: { measurement: bytes(digest.digest(), 48, 'MEASUREMENT') },
     throttle: options.throttle,
@@ -37,6 +44,27 @@ export async function simulatedSnp(options: SimulatedOptions): Promise<ConfigfsT
   return new ConfigfsTsmAttester(tsm, {
     platform: 'simulated-snp',
     warning: SIMULATED_WARNING,
+    minIntervalMs: MIN_INTERVAL_MS,
+  });
+}
+
+/** Stands in for kernel, command line and boot ramdisk, which are the same in all images of one builder release. */
+const SIMULATED_BOOT = utf8('veritee simulated kernel and boot ramdisk\n');
+
+/** A software NSM behind the interface of /dev/nsm; its registers measure as those of an image file do. */
+export async function simulatedNitro(options: SimulatedOptions): Promise<NsmAttester> {
+  const { pcrOf, SIMULATED_NITRO_WARNING, SimulatedNsm } = await import('@veritee/attestation-fixtures');
+  const program = await contents(options.programFiles);
+  const nsm = await SimulatedNsm.loadOrCreate(options.dataDir, {
+    pcrs: new Map([
+      [0, pcrOf(SIMULATED_BOOT, ...program)],
+      [1, pcrOf(SIMULATED_BOOT)],
+      [2, pcrOf(...program)],
+    ]),
+  });
+  return new NsmAttester(nsm, {
+    platform: 'simulated-nitro',
+    warning: SIMULATED_NITRO_WARNING,
     minIntervalMs: MIN_INTERVAL_MS,
   });
 }

@@ -101,7 +101,8 @@ export class WorkerSlot {
         failed(new ServiceError('MODEL_RUN_FAILED', `the engine's worker thread ended: ${reason}`));
         this.#died(worker, reason);
       };
-      worker.on('error', (error) => died(error.name)); // its message could quote payload
+      // The name only: the message could quote payload.
+      worker.on('error', (error: unknown) => died(error instanceof Error ? error.name : typeof error));
       worker.on('messageerror', () => {
         died('an unreadable message');
         void worker.terminate();

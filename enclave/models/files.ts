@@ -54,8 +54,9 @@ export async function listFolder(folder: string, where: string): Promise<Dirent[
 export async function listVersionFolder(folder: string, where: string): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   const visit = async (relative: string, depth: number): Promise<void> => {
-    if (depth > MAX_FOLDER_DEPTH) throw invalid(`${where}/${relative}`, `deeper than ${MAX_FOLDER_DEPTH} folders`);
-    for (const entry of await listFolder(path.join(folder, relative), `${where}/${relative}`)) {
+    const here = relative === '' ? where : `${where}/${relative}`;
+    if (depth > MAX_FOLDER_DEPTH) throw invalid(here, `deeper than ${MAX_FOLDER_DEPTH} folders`);
+    for (const entry of await listFolder(path.join(folder, relative), here)) {
       const inner = relative === '' ? entry.name : `${relative}/${entry.name}`;
       const problem = entry.name.includes('\ufffd') ? 'a name that is not UTF-8' : modelPathProblem(inner);
       if (problem !== null) throw invalid(`${where}/${inner}`, problem);

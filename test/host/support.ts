@@ -80,9 +80,13 @@ export async function hostOf(enclave: FakeEnclave, options: TestHostOptions = {}
   return { ...host, log };
 }
 
-/** Asks again until the condition holds; the test's own time limit ends it. */
+/** Asks again until the condition holds. @throws after half a minute, naming the condition */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
+  const deadline = performance.now() + 30_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`never became true: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 export async function ready(host: Host): Promise<void> {

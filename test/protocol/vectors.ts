@@ -32,6 +32,7 @@ import {
   type ReadNode,
   treeRoot,
 } from '../../protocol/merkle.ts';
+import { modelDigest } from '../../protocol/model-digest.ts';
 import { reportData, reportDataPreimage } from '../../protocol/report-data.ts';
 import { signerOf } from './support.ts';
 
@@ -71,7 +72,7 @@ export async function buildVectors() {
   const fileBodies = { 'config.json': '{}', 'model.onnx': 'these bytes are no model' };
   const files = new Map(Object.entries(fileBodies).map(([path, body]) => [path, sha256(utf8(body))]));
   const filesMap = encodeCbor(files);
-  const model = { name: 'example', version: '1', digest: sha256(filesMap) };
+  const model = { name: 'example', version: '1', digest: modelDigest(files) };
 
   const requestSalt = counting(0x20, 32);
   const responseSalt = counting(0x40, 32);

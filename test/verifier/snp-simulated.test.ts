@@ -257,6 +257,24 @@ describe('one change to the VCEK, signed again', () => {
     expect((await trying('Milan', { mutateVcek })).code).toBe(code);
   });
 
+  test("refuses Genoa's productName under Milan's ASK where no CPUID contradicts it", async () => {
+    const mutateVcek = withExtension(`${PREFIX}.2`, Uint8Array.of(0x16, 5, 0x47, 0x65, 0x6e, 0x6f, 0x61));
+    const outcome = await trying('Milan', { version: 2, mutateVcek });
+    expect([outcome.code, outcome.failed]).toEqual(['PRODUCT_MISMATCH', ['snp.product']]);
+  });
+
+  test('refuses a right common name in a wrong name', async () => {
+    const wrong = (name: Uint8Array): Uint8Array => flipped(name, Buffer.from(name).indexOf('Micro'), 0x20);
+    for (const mutateVcek of [
+      (good: Spec): Spec => ({ ...good, subject: wrong(good.subject) }),
+      (good: Spec): Spec => ({ ...good, issuer: wrong(good.issuer) }),
+    ]) {
+      const outcome = await trying('Milan', { mutateVcek });
+      expect([outcome.code, outcome.failed]).toEqual(['CERTIFICATE_INVALID', ['snp.chain.profile']]);
+      expect((await trying('Milan', { mutateAsk: mutateVcek })).code).toBe('CERTIFICATE_INVALID');
+    }
+  });
+
   test('accepts an hwID as octet string, an unknown extension that is not critical, and a serial number', async () => {
     const tagged = Uint8Array.from([0x04, 64, ...sharedChipId('Milan')]);
     expect((await trying('Milan', { mutateVcek: withExtension(`${PREFIX}.4`, tagged) })).code).toBe('valid');
@@ -315,6 +333,8 @@ describe('the set of certificates', () => {
     expect(await code([ask, ark])).toBe('ENDORSEMENT_MISSING');
     expect(await code([])).toBe('ENDORSEMENT_MISSING');
     expect(await code([vcek])).toBe('ENDORSEMENT_MISSING');
+    // AMD's pinned intermediates stand under AMD's roots only.
+    expect(await code([vcek, ark])).toBe('ENDORSEMENT_MISSING');
   });
 
   test("refuses another authority's ASK of the same name, and its root beside the good ASK", async () => {
@@ -338,6 +358,17 @@ describe('the anchor', () => {
     expect(await code(until(new Date(AT.getTime() - 1)))).toBe('CERTIFICATE_EXPIRED');
     expect(await code(from(AT))).toBe('valid');
     expect(await code(from(new Date(AT.getTime() + 1)))).toBe('CERTIFICATE_NOT_YET_VALID');
+  });
+
+  test('must fit a given root by key and by fingerprint', async () => {
+    const { report, chain, ark } = await simulatedEvidence({ product: 'Milan', version: 5, reportData, measurement });
+    const [milan, turin] = anchors as [TrustAnchor, TrustAnchor];
+    const { publicKey, fingerprint } = turin;
+    for (const wrong of [{ publicKey }, { fingerprint }]) {
+      const certificates = [...chain, ark];
+      const outcome = await attempt({ report, certificates, anchors: [{ ...milan, ...wrong }], at: AT });
+      expect([outcome.code, outcome.failed]).toEqual(['CHAIN_UNTRUSTED', ['snp.chain.root']]);
+    }
   });
 
   const constraints = (...value: readonly number[]) => withExtension('2.5.29.19', Uint8Array.from(value), true);
@@ -451,6 +482,7 @@ describe('CRLs of a simulated root', () => {
   test('refuses a list that its own root signed under another name', async () => {
     const turin = { ...milan, product: 'Turin' as const };
     expect((await trying('Milan', {}, { crlsGiven: [makeCrl(turin, dates)] })).code).toBe('CRL_INVALID');
+    expect((await trying('Milan', {}, { crlsInside: [makeCrl(turin, dates)] })).code).toBe('CRL_INVALID');
   });
 });
 

@@ -179,6 +179,35 @@ describe('certificates', () => {
     expect(await parse((good) => ({ ...good, extensions: many }))).toBe('ENDORSEMENT_MALFORMED');
   });
 
+  test('refuses a key whose encoding has more or less than it needs', async () => {
+    const join = (...parts: readonly Uint8Array[]) => Uint8Array.from(parts.flatMap((part) => [...part]));
+    const oid = tlv(TAG.oid, Uint8Array.of(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01));
+    const none = tlv(TAG.null);
+    const modulus = tlv(TAG.integer, new Uint8Array(100).fill(1));
+    const exponent = tlv(TAG.integer, Uint8Array.of(1, 0, 1));
+    const spki = (algorithm: readonly Uint8Array[], numbers: readonly Uint8Array[], after = new Uint8Array(0)) => {
+      const key = join(Uint8Array.of(0), tlv(TAG.sequence, ...numbers), after);
+      return tlv(TAG.sequence, tlv(TAG.sequence, ...algorithm), tlv(TAG.bitString, key));
+    };
+    const code = async (publicKey: Uint8Array) => {
+      const [vcek] = (await oneSimulated({ mutateVcek: (good) => ({ ...good, publicKey }) })).chain;
+      return codeOf(() => parseCertificate(vcek, 'certificate'));
+    };
+    expect(await code(spki([oid, none], [modulus, exponent]))).toBe('accepted');
+    for (const odd of [
+      spki([oid], [modulus, exponent]),
+      spki([oid, none, none], [modulus, exponent]),
+      spki([oid, tlv(TAG.null, Uint8Array.of(0))], [modulus, exponent]),
+      spki([oid, none], [modulus]),
+      spki([oid, none], [modulus, exponent, exponent]),
+      spki([oid, none], [modulus, tlv(TAG.integer, Uint8Array.of(1, 0, 0, 0, 1))]),
+      spki([oid, none], [modulus, exponent], none),
+      tlv(TAG.sequence, spki([oid, none], [modulus, exponent]).subarray(3), none),
+    ]) {
+      expect(await code(odd)).toBe('ENDORSEMENT_MALFORMED');
+    }
+  });
+
   test('refuses a certificate larger than any real one', () => {
     const big = Uint8Array.from([0x30, 0x82, 0x7f, 0xff, ...new Uint8Array(0x7fff)]);
     expect(codeOf(() => parseCertificate(big, 'certificate'))).toBe('ENDORSEMENT_MALFORMED');

@@ -1,0 +1,108 @@
+/** Flags and the files they name, read for what they mean. Every mistake in them is the caller's: exit status 2. */
+import { X509Certificate } from 'node:crypto';
+import { type Bytes, bytes, type Code, CodedError, fromHex, MAX_NONCE_BYTES, MIN_NONCE_BYTES } from '@veritee/protocol';
+import {
+  type AppraisalPolicy,
+  readPolicy as parsePolicyFile,
+  readCertificates,
+  readCrls,
+  readTrustAnchors,
+  type TrustAnchor,
+} from '@veritee/verifier';
+import { InputError } from './exit.ts';
+import { readInput } from './io.ts';
+
+export const usage = (flag: string, want: string): InputError =>
+  new InputError('USAGE', `--${flag}: want ${want}`, { field: flag });
+
+/** Runs a reader of somebody's file; its refusal names the file. */
+async function named<T>(code: Code, file: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (!(cause instanceof CodedError)) throw cause;
+    throw new InputError(code, `${file}: ${cause.message}`, { cause, field: file });
+  }
+}
+
+/** @throws InputError POLICY_INVALID */
+export async function readPolicy(file: string | undefined): Promise<AppraisalPolicy> {
+  if (file === undefined)
+    throw new InputError('USAGE', '--policy: there is no default policy; draft one with `veritee policy init`', {
+      field: 'policy',
+    });
+  if (file.startsWith('builtin:')) throw usage('policy', 'a policy file, or with verify builtin:authenticity');
+  const content = await readInput(file);
+  return named('POLICY_INVALID', file, () => parsePolicyFile(content));
+}
+
+/** @throws InputError TRUST_ANCHOR_INVALID */
+export async function readAnchors(files: readonly string[]): Promise<TrustAnchor[]> {
+  const anchors: TrustAnchor[] = [];
+  for (const file of files) {
+    const content = await readInput(file);
+    anchors.push(...(await named('TRUST_ANCHOR_INVALID', file, () => readTrustAnchors(content, 'root'))));
+  }
+  return anchors;
+}
+
+/** Whether this is an X.509 certificate at all; what it is worth, the verifier says. */
+function isCertificate(der: Uint8Array): boolean {
+  try {
+    return new X509Certificate(der).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** A file of certificates. @throws InputError ENDORSEMENT_MALFORMED it holds something else */
+export async function readEndorsement(file: string): Promise<Uint8Array<ArrayBuffer>> {
+  const content = await readInput(file);
+  const certificates = await named('ENDORSEMENT_MALFORMED', file, () => readCertificates(content, 'certificates'));
+  if (!certificates.every(isCertificate))
+    throw new InputError('ENDORSEMENT_MALFORMED', `${file}: not a certificate`, { field: file });
+  return content;
+}
+
+/** A file of revocation lists. @throws InputError CRL_INVALID it holds something else */
+export async function readCrl(file: string): Promise<Uint8Array<ArrayBuffer>> {
+  const content = await readInput(file);
+  const lists = await named('CRL_INVALID', file, () => readCrls(content, 'lists'));
+  if (lists.some(isCertificate))
+    throw new InputError('CRL_INVALID', `${file}: a certificate, not a revocation list`, { field: file });
+  return content;
+}
+
+const RFC_3339 =
+  /^(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d+)?)([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
+
+/** RFC 3339, or now. */
+export function readTime(text: string | undefined): Date {
+  if (text === undefined) return new Date();
+  const [, day = '', clock = '', zone = ''] = RFC_3339.exec(text) ?? [];
+  const time = new Date(`${day}T${clock}${zone.toUpperCase()}`);
+  // Date rolls the 30th of February over into March.
+  const isDay = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day);
+  if (day === '' || Number.isNaN(time.getTime()) || !isDay)
+    throw usage('at', 'an RFC 3339 time such as 2026-01-15T00:00:00Z');
+  return time;
+}
+
+function readHex(text: string, flag: string): Uint8Array<ArrayBuffer> {
+  const value = fromHex(text);
+  if (!value) throw usage(flag, 'hexadecimal');
+  return value;
+}
+
+export function readNonce(text: string): Uint8Array<ArrayBuffer> {
+  const value = readHex(text, 'nonce');
+  if (value.length < MIN_NONCE_BYTES || value.length > MAX_NONCE_BYTES)
+    throw usage('nonce', `${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes in hexadecimal`);
+  return value;
+}
+
+export function readSalt(text: string, flag: string): Bytes<32> {
+  const value = readHex(text, flag);
+  if (value.length !== 32) throw usage(flag, '32 bytes in hexadecimal');
+  return bytes(value, 32, flag);
+}
