@@ -1,5 +1,5 @@
 /** The files people keep (design §3): evidence, attestation, receipt. Canonical CBOR, closed maps, text keys. */
-import type { Bytes } from './bytes.ts';
+import { type Bytes, isZero } from './bytes.ts';
 import { type Cbor, decodeCbor, encodeCbor, MapReader } from './cbor.ts';
 import { MAX_CHECKPOINT_BYTES } from './checkpoint.ts';
 import { PROFILE } from './claims.ts';
@@ -115,6 +115,12 @@ export function parseEvidence(file: Uint8Array): Evidence {
     }),
   };
   fields.end();
+  if (evidence.previousReportData && isZero(evidence.previousReportData)) {
+    // The first report of a boot is null here: zeros would be a second spelling of the same REPORT_DATA.
+    throw new EvidenceError('EVIDENCE_MALFORMED', 'evidence.previousReportData: zeros; the first report has null', {
+      field: 'evidence.previousReportData',
+    });
+  }
   if (evidence.cosignatures.length > 0) {
     // A line that nobody checks must not ride along as if it had been.
     throw new EvidenceError('EVIDENCE_UNSUPPORTED', 'evidence.cosignatures: this release does not verify witnesses', {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeReceipt, parseReceipt } from '../../protocol/files.ts';
@@ -491,13 +491,4 @@ const nitro = sharedFolder('evidence', 'nitro', 'ear-20230505-e2501066');
 test.skipIf(!nitro)('a Nitro document is neither yes nor no in this release', async () => {
   const { status, result } = await verdictOf([path.join(nitro as string, 'document.cbor'), ...AUTHENTICITY]);
   expect([status, ...codesOf(result)]).toEqual([4, 'EVIDENCE_UNSUPPORTED']);
-});
-
-test('a folder without permission is unreadable, not a defect', async () => {
-  const closed = path.join(folder, 'closed');
-  mkdirSync(closed, { mode: 0 });
-  expect(await refusalOf(['verify', path.join(closed, 'file', 'inside'), ...AUTHENTICITY])).toEqual({
-    status: 2,
-    code: 'FILE_UNREADABLE',
-  });
 });

@@ -14,7 +14,7 @@ import {
 } from '../../protocol/entries.ts';
 import { CODES, type Code } from '../../protocol/errors.ts';
 import { type Attestation, type Evidence, MAX_PATH, type ProvenEntry, type Receipt } from '../../protocol/files.ts';
-import { plain, signerOf } from './support.ts';
+import { characterArb, plain, signerOf } from './support.ts';
 
 /** Values of every kind our encoders write, within the limits our parsers set. */
 
@@ -23,7 +23,7 @@ export const bytesArb = <N extends number>(n: N): fc.Arbitrary<Bytes<N>> =>
 const someBytes = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength }).map(plain);
 
 /** Text of at most `atMost` bytes; a character takes up to four. */
-const text = (atMost: number) => fc.string({ unit: 'binary', maxLength: Math.floor(atMost / 4) });
+const text = (atMost: number) => fc.string({ unit: characterArb, maxLength: Math.floor(atMost / 4) });
 const name = fc.oneof(text(256), fc.constantFrom('', 'iris', '1', 'größe', '模型', '__proto__', 'x'.repeat(256)));
 const uint = fc.oneof(fc.nat(), fc.maxSafeNat(), fc.constantFrom(0, 23, 24, Number.MAX_SAFE_INTEGER));
 

@@ -70,6 +70,12 @@ export function signerOf(seed: Uint8Array): Signer {
 
 export const testSigner = signerOf(Uint8Array.from({ length: 32 }, (_, i) => i));
 
+/** Any Unicode character but half a surrogate pair; fast-check's own `binary` unit takes seconds to set up. */
+export const characterArb = fc.oneof(
+  fc.constantFrom(...'aZ0 "/\\\n\0é水𐅑\ufeff\u0301\u{10ffff}'),
+  fc.integer({ min: 0, max: 0x10ffff - 0x800 }).map((n) => String.fromCodePoint(n < 0xd800 ? n : n + 0x800)),
+);
+
 /** One change to a byte string: a bit flipped, a byte replaced, removed, added or doubled, or the end cut off. */
 export const mutationArb = fc.record({
   kind: fc.constantFrom('flip', 'replace', 'remove', 'insert', 'truncate', 'swap'),

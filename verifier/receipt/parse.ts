@@ -17,7 +17,6 @@ import {
   equalBytes,
   type Hash,
   hex,
-  isZero,
   type KeyEntry,
   parseAttestation,
   parseCheckpoint,
@@ -136,11 +135,6 @@ async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvid
             field: 'evidence.format',
           },
         );
-      }
-      if (parsed.previousReportData && isZero(parsed.previousReportData)) {
-        // REPORT_DATA writes "none before" as zeros, so zeros here would be a second spelling of null.
-        const expected = 'null where there was no report before';
-        throw new CheckFailure('EVIDENCE_MALFORMED', expected, '64 zeros', { field: 'evidence.previousReportData' });
       }
       return parsed;
     },
