@@ -1,12 +1,25 @@
 /** Flags and the files they name, read for what they mean. Every mistake in them is the caller's: exit status 2. */
 import { X509Certificate } from 'node:crypto';
-import { type Bytes, bytes, type Code, CodedError, fromHex, MAX_NONCE_BYTES, MIN_NONCE_BYTES } from '@veritee/protocol';
+import {
+  type Bytes,
+  bytes,
+  type Code,
+  CodedError,
+  fromHex,
+  fromUtf8,
+  MAX_NONCE_BYTES,
+  MIN_NONCE_BYTES,
+} from '@veritee/protocol';
 import {
   type AppraisalPolicy,
+  EAR_PROFILES,
+  type EarAlgorithm,
+  type EarProfile,
   readPolicy as parsePolicyFile,
   readCertificates,
   readCrls,
   readTrustAnchors,
+  type signEar,
   type TrustAnchor,
 } from '@veritee/verifier';
 import { InputError } from './exit.ts';
@@ -106,3 +119,35 @@ export function readSalt(text: string, flag: string): Bytes<32> {
   if (value.length !== 32) throw usage(flag, '32 bytes in hexadecimal');
   return bytes(value, 32, flag);
 }
+
+export function readEarProfile(text: string): EarProfile {
+  const profile = EAR_PROFILES.find((one) => one === text);
+  if (!profile) throw usage('ear', EAR_PROFILES.join(' or '));
+  return profile;
+}
+
+export interface EarKey {
+  readonly key: Parameters<typeof signEar>[1];
+  readonly alg: EarAlgorithm;
+}
+
+const ALGORITHMS: ReadonlyMap<unknown, EarAlgorithm> = new Map([
+  ['P-256', 'ES256'],
+  ['P-384', 'ES384'],
+]);
+
+/** A private JWK; its curve says the algorithm. What is wrong with it is not said in detail: it is a key. */
+export async function readEarKey(file: string): Promise<EarKey> {
+  const content = await readInput(file);
+  try {
+    const key: unknown = JSON.parse(fromUtf8(content));
+    const { crv, d } = key as Record<string, unknown>;
+    const alg = ALGORITHMS.get(crv);
+    if (alg && typeof d === 'string') return { key: key as EarKey['key'], alg };
+  } catch {
+    // Not JSON, or no object: the words below say what is wanted.
+  }
+  throw earKeyRefused();
+}
+
+export const earKeyRefused = (): InputError => usage('ear-key', 'a private JWK on the curve P-256 or P-384');

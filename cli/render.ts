@@ -5,6 +5,17 @@ const MARK = { pass: '✓', fail: '✗', skipped: '–' } as const;
 
 /** A result as a person reads it: the verdict, what failed, every check, what was not checked. */
 export function renderResult(result: AttestationResult): string {
+  const lines = [renderHead(result), '', 'Checks'];
+  for (const { id, outcome, detail } of result.checks) lines.push(`  ${MARK[outcome]} ${id.padEnd(26)} ${detail}`);
+  if (result.notChecked.length > 0) {
+    lines.push('', 'Not checked');
+    for (const text of result.notChecked) lines.push(`  – ${text}`);
+  }
+  return lines.join('\n');
+}
+
+/** The verdict and what failed. */
+export function renderHead(result: AttestationResult): string {
   const lines = [
     `${MARK[result.verdict === 'affirming' ? 'pass' : result.verdict === 'contraindicated' ? 'fail' : 'skipped']} ${result.verdict}` +
       `${result.strength ? `, ${result.strength}` : ''}${result.platform ? `, platform ${result.platform}` : ''}`,
@@ -13,12 +24,6 @@ export function renderResult(result: AttestationResult): string {
   if (result.platform?.startsWith('simulated'))
     lines.push('  SIMULATED PLATFORM: this proves the mechanism, not a machine.');
   if (result.findings.length > 0) lines.push(renderFindings(result));
-  lines.push('', 'Checks');
-  for (const { id, outcome, detail } of result.checks) lines.push(`  ${MARK[outcome]} ${id.padEnd(26)} ${detail}`);
-  if (result.notChecked.length > 0) {
-    lines.push('', 'Not checked');
-    for (const text of result.notChecked) lines.push(`  – ${text}`);
-  }
   return lines.join('\n');
 }
 

@@ -8,7 +8,8 @@ import { SupervisedChild } from './child.ts';
 
 const MAX_SOCKET_PATH = 100; // sun_path holds 107 bytes
 const FOLDER_CLOSED_TO_OTHERS = 0o040000; // S_IFDIR, and no bit of group or others
-const ENCLAVE_STOP_MS = 10_000;
+/** Requests in hand, a report that the platform holds back, the last report, and its storing. */
+const ENCLAVE_STOP_MS = 40_000;
 const HOST_STOP_MS = 5_000;
 
 export interface ServiceOptions {

@@ -20,7 +20,7 @@ import { RecordQueue } from './record-queue.ts';
 import type { LogRecord, Store, StoredEvidence } from './store/store.ts';
 
 const MAX_QUEUED_BYTES = 8 << 20;
-/** One transaction holds the event loop: this many records take about 20 ms. */
+/** One transaction: about 20 ms, in which the store answers nobody else. */
 const MAX_GROUP = 256;
 const ANSWER_TIMEOUT_MS = 5000;
 const STATUS_TIMEOUT_MS = 2000;

@@ -223,20 +223,21 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /**
-   * Resolves when the answer's entry is committed, and, for an answer with a receipt, when its id leads there: the
-   * enclave may have restarted since, and the same index of another boot is another entry.
+   * Resolves when the answer's entry is committed. The same index of another boot is another entry, so an answer that
+   * does not name its boot must lead to that entry by its receipt id.
    */
   async #durable(headers: IncomingHttpHeaders): Promise<void> {
     const { link, store, metrics } = this.#parts;
     const index = Number(headers[HEADER.entry]);
-    const boot = this.#boot;
+    const named = headers[HEADER.boot]?.toString();
+    const boot = named ?? this.#boot;
     if (boot === null || !Number.isSafeInteger(index)) throw entryUnknown();
     const started = performance.now();
     await link.durable(boot, index, this.#ended.signal);
     metrics.durableAfter((performance.now() - started) / 1000);
-    const receiptId = headers[HEADER.receiptId]?.toString();
-    if (receiptId === undefined) return;
-    const place = await store.statementOf(bytes(fromHex(receiptId) ?? new Uint8Array(0), 16, HEADER.receiptId));
+    if (named !== undefined) return;
+    const receiptId = fromHex(headers[HEADER.receiptId]?.toString() ?? '');
+    const place = receiptId?.length === 16 ? await store.statementOf(bytes(receiptId, 16, HEADER.receiptId)) : null;
     if (place?.boot !== boot || place.index !== index) throw entryUnknown();
   }
 

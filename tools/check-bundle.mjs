@@ -1,8 +1,11 @@
-// The verifier as a browser gets it: one minified file with protocol inside. Holds its size and what must not leak in.
+// The verifier as a browser gets it, protocol inside, minified. Holds the size of the core path (what one assessment loads;
+// parts behind a dynamic import come only when they are needed) and what must not leak in anywhere.
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
 const CEILING_KIB = 60;
+const CORE = "export { assess, parsePolicy, readTrustAnchors, toJson } from './verifier/index.ts'";
+const WHOLE = "export * from './verifier/index.ts'";
 const FORBIDDEN = [
   '"node:',
   "'node:",
@@ -17,24 +20,45 @@ const FORBIDDEN = [
 ];
 
 const root = new URL('..', import.meta.url).pathname;
-const result = await build({
-  absWorkingDir: root,
-  entryPoints: ['verifier/index.ts'],
-  bundle: true,
-  minify: true,
-  format: 'esm',
-  platform: 'browser',
-  target: 'es2022',
-  conditions: ['veritee-source'],
-  write: false,
-  logLevel: 'error',
-});
-const code = result.outputFiles[0].text;
-const gzip = gzipSync(code, { level: 9 }).length / 1024;
-console.log(
-  `@veritee/verifier in a browser: ${(code.length / 1024).toFixed(1)} KiB, ${gzip.toFixed(1)} KiB gzip (ceiling ${CEILING_KIB})`,
-);
-const leaked = FORBIDDEN.filter((text) => code.includes(text));
+
+/** The files of one bundle: those its entry imports statically, and those that come later. */
+async function bundle(contents) {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: root,
+    stdin: { contents, resolveDir: root, sourcefile: 'consumer.js' },
+    outdir: 'bundle',
+    bundle: true,
+    splitting: true,
+    metafile: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    conditions: ['veritee-source'],
+    write: false,
+    logLevel: 'error',
+  });
+  const text = new Map(outputFiles.map((file) => [file.path.slice(root.length), file.text]));
+  const atOnce = new Set();
+  const follow = (name) => {
+    if (atOnce.has(name)) return;
+    atOnce.add(name);
+    for (const { path, kind } of metafile.outputs[name].imports) if (kind === 'import-statement') follow(path);
+  };
+  follow(Object.keys(metafile.outputs).find((name) => metafile.outputs[name].entryPoint === 'consumer.js'));
+  const later = [...text.keys()].filter((name) => !atOnce.has(name));
+  const join = (names) => [...names].map((name) => text.get(name)).join('');
+  return { code: [...text.values()].join(''), atOnce: join(atOnce), later: join(later) };
+}
+
+const kib = (code) => gzipSync(code, { level: 9 }).length / 1024;
+const sizes = ({ atOnce, later }) => `${kib(atOnce).toFixed(1)} KiB gzip, ${kib(later).toFixed(1)} more when needed`;
+
+const [core, whole] = await Promise.all([bundle(CORE), bundle(WHOLE)]);
+console.log(`@veritee/verifier in a browser, core path: ${sizes(core)} (ceiling ${CEILING_KIB})`);
+console.log(`@veritee/verifier in a browser, every export: ${sizes(whole)}`);
+const leaked = FORBIDDEN.filter((text) => whole.code.includes(text) || core.code.includes(text));
 if (leaked.length > 0) console.error(`must not be in the bundle: ${leaked.join(', ')}`);
-if (gzip > CEILING_KIB) console.error(`larger than ${CEILING_KIB} KiB gzip`);
-process.exitCode = leaked.length > 0 || gzip > CEILING_KIB ? 1 : 0;
+const tooLarge = kib(core.atOnce) > CEILING_KIB;
+if (tooLarge) console.error(`the core path is larger than ${CEILING_KIB} KiB gzip`);
+process.exitCode = leaked.length > 0 || tooLarge ? 1 : 0;

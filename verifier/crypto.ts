@@ -1,33 +1,40 @@
 /**
- * The only place of the verifier that calls a signature primitive. WebCrypto everywhere; a runtime without it gets its
- * fallback here and nowhere else.
+ * The only place of the verifier that calls a signature primitive: WebCrypto, and `crypto-fallback.ts` where the runtime
+ * has none or lacks the curve. Both give the same verdict for every key, signature and message.
  */
 import { ByteCache } from './byte-cache.ts';
+import { verifyEcdsaP384Sha384Pure, verifyRsaPssSha384Pure } from './crypto-fallback.ts';
 
 const RSA_PSS_SHA384 = { name: 'RSA-PSS', hash: 'SHA-384' } as const;
 const ECDSA_P384 = { name: 'ECDSA', namedCurve: 'P-384' } as const;
 const SALT_BYTES = 48;
 
+type Subtle = typeof crypto.subtle;
 /** `CryptoKey`, which Node's types do not declare as a global. */
-type ImportedKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+type ImportedKey = Awaited<ReturnType<Subtle['importKey']>>;
 
 const rsaKeys = new ByteCache<ImportedKey>(256);
 const ecKeys = new ByteCache<ImportedKey>(4096);
 
-/** Null for a key the platform refuses, such as a point off the curve: it verifies nothing. */
+/** Absent where a page was not served securely. */
+const webCrypto = (): Subtle | undefined => globalThis.crypto?.subtle as Subtle | undefined;
+
+/** `refused`: a key such as a point off the curve, which verifies nothing. `unknown`: an algorithm this runtime lacks. */
 async function importKey(
+  subtle: Subtle,
   cache: ByteCache<ImportedKey>,
   spki: Uint8Array,
   algorithm: typeof RSA_PSS_SHA384 | typeof ECDSA_P384,
-): Promise<ImportedKey | null> {
+): Promise<ImportedKey | 'refused' | 'unknown'> {
   const known = cache.get(spki);
   if (known) return known;
   try {
-    const key = await crypto.subtle.importKey('spki', new Uint8Array(spki), algorithm, false, ['verify']);
+    const key = await subtle.importKey('spki', new Uint8Array(spki), algorithm, false, ['verify']);
     cache.set(spki, key);
     return key;
   } catch (error) {
-    if (error instanceof DOMException && error.name === 'DataError') return null;
+    if (error instanceof DOMException && error.name === 'DataError') return 'refused';
+    if (error instanceof DOMException && error.name === 'NotSupportedError') return 'unknown';
     throw error;
   }
 }
@@ -38,9 +45,11 @@ export async function verifyRsaPssSha384(
   signature: Uint8Array<ArrayBuffer>,
   data: Uint8Array<ArrayBuffer>,
 ): Promise<boolean> {
-  const key = await importKey(rsaKeys, spki, RSA_PSS_SHA384);
-  if (!key) return false;
-  return crypto.subtle.verify({ name: 'RSA-PSS', saltLength: SALT_BYTES }, key, signature, data);
+  const subtle = webCrypto();
+  const key = subtle ? await importKey(subtle, rsaKeys, spki, RSA_PSS_SHA384) : 'unknown';
+  if (!subtle || key === 'unknown') return verifyRsaPssSha384Pure(spki, signature, data);
+  if (key === 'refused') return false;
+  return subtle.verify({ name: 'RSA-PSS', saltLength: SALT_BYTES }, key, signature, data);
 }
 
 /** ECDSA over P-384 with SHA-384; the signature is r ‖ s, big-endian (FIPS 186-5 §6.4). */
@@ -49,7 +58,9 @@ export async function verifyEcdsaP384Sha384(
   signature: Uint8Array<ArrayBuffer>,
   data: Uint8Array<ArrayBuffer>,
 ): Promise<boolean> {
-  const key = await importKey(ecKeys, spki, ECDSA_P384);
-  if (!key) return false;
-  return crypto.subtle.verify({ name: 'ECDSA', hash: 'SHA-384' }, key, signature, data);
+  const subtle = webCrypto();
+  const key = subtle ? await importKey(subtle, ecKeys, spki, ECDSA_P384) : 'unknown';
+  if (!subtle || key === 'unknown') return verifyEcdsaP384Sha384Pure(spki, signature, data);
+  if (key === 'refused') return false;
+  return subtle.verify({ name: 'ECDSA', hash: 'SHA-384' }, key, signature, data);
 }

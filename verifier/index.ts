@@ -30,6 +30,9 @@ export {
 } from './appraise/result.ts';
 export { ALL_ROWS, type AssessInput, assess } from './assess.ts';
 export type { Check, CheckRow, Finding, Strength } from './checks.ts';
+export { EAR_PROFILES, type EarClaims, type EarOptions, type EarProfile, earMediaType, toEar } from './ear.ts';
+export { type EarAlgorithm, signEar } from './ear-sign.ts';
+export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from './ear-vector.ts';
 export { detectKind, type Kind } from './kind.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';

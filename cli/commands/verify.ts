@@ -1,12 +1,13 @@
 import { assess, type Expected, type Kind, toJson } from '@veritee/verifier';
+import { type EarFlags, readEarFlags } from '../ear.ts';
 import { exitOfVerdict } from '../exit.ts';
 import { readAnchors, readCrl, readEndorsement, readNonce, readPolicy, readSalt, readTime, usage } from '../inputs.ts';
-import { print, printJson, readInput } from '../io.ts';
-import { renderResult } from '../render.ts';
+import { print, printJson, readInput, say } from '../io.ts';
+import { renderHead, renderResult } from '../render.ts';
 
 const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report'];
 
-export interface VerifyOptions {
+export interface VerifyOptions extends EarFlags {
   readonly kind?: string;
   readonly policy?: string;
   readonly endorsement: readonly string[];
@@ -25,7 +26,9 @@ export interface VerifyOptions {
 export async function verify(path: string, options: VerifyOptions): Promise<number> {
   const kind = KINDS.find((one) => one === options.kind);
   if (options.kind !== undefined && !kind) throw usage('kind', KINDS.join(', '));
+  const signEar = await readEarFlags(options);
   const policy = options.policy === 'builtin:authenticity' ? options.policy : await readPolicy(options.policy);
+  const expected = await readExpected(options);
   const result = await assess({
     file: await readInput(path),
     ...(kind ? { kind } : {}),
@@ -35,10 +38,15 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
     endorsements: await Promise.all(options.endorsement.map(readEndorsement)),
     crls: await Promise.all(options.crl.map(readCrl)),
     evidence: await Promise.all(options.evidence.map(readInput)),
-    expected: await readExpected(options),
+    expected,
   });
-  if (options.json) printJson(toJson(result));
-  else print(renderResult(result));
+  const ear = await signEar?.(result, expected.nonce);
+  if (options.json) printJson({ ...toJson(result), ...(ear === undefined ? {} : { ear }) });
+  else if (ear === undefined) print(renderResult(result));
+  else {
+    say(renderHead(result));
+    print(ear);
+  }
   return exitOfVerdict(result.verdict);
 }
 

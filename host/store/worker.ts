@@ -21,8 +21,8 @@ const store = open(workerData as StoreThreadData);
 parentPort?.on('message', async ({ id, method, args }: StoreCall) => {
   try {
     if (!store) throw new TypeError('the store is not open');
-    const run = store[method] as (...given: readonly unknown[]) => Promise<unknown>;
-    answer({ id, value: await run.apply(store, args) });
+    const run = store[method] as (...given: unknown[]) => Promise<unknown>;
+    answer({ id, value: await run.apply(store, [...args]) });
   } catch (error) {
     answer({ id, error: carry(error) });
   }

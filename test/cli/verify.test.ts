@@ -216,7 +216,7 @@ describe.concurrent('exit 2: the call itself', () => {
     ['two files', () => [files.receipt, files.receipt, ...trusted], 'USAGE'],
     ['an unknown flag', () => [files.receipt, '--polcy', 'x'], 'USAGE'],
     ['an unknown built-in policy', () => [files.receipt, '--policy', 'builtin:anything'], 'USAGE'],
-    ['a kind that this release does not read', () => [files.receipt, '--kind', 'nitro-document', ...trusted], 'USAGE'],
+    ['a kind that this release does not read', () => [files.receipt, '--kind', 'tdx-quote', ...trusted], 'USAGE'],
     ['a file that is not there', () => [path.join(folder, 'nothing'), ...trusted], 'FILE_UNREADABLE'],
     ['a folder', () => [folder, ...trusted], 'FILE_UNREADABLE'],
     ['a policy that is not there', () => [files.receipt, '--policy', path.join(folder, 'nothing')], 'FILE_UNREADABLE'],
@@ -484,11 +484,4 @@ describe.skipIf(!snp).concurrent('real SEV-SNP evidence', () => {
     const simulated = await verdictOf([files.receipt, '--policy', policy]);
     expect([simulated.status, ...codesOf(simulated.result)]).toEqual([1, 'CHAIN_UNTRUSTED']);
   });
-});
-
-const nitro = sharedFolder('evidence', 'nitro', 'ear-20230505-e2501066');
-
-test.skipIf(!nitro)('a Nitro document is neither yes nor no in this release', async () => {
-  const { status, result } = await verdictOf([path.join(nitro as string, 'document.cbor'), ...AUTHENTICITY]);
-  expect([status, ...codesOf(result)]).toEqual([4, 'EVIDENCE_UNSUPPORTED']);
 });

@@ -1,18 +1,22 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 
 const root = new URL('../..', import.meta.url).pathname;
 
-/** Bundles a TypeScript entry so that plain Node can run it as a process of its own; libraries stay where they are. */
-export async function bundle(entry: string): Promise<string> {
+/**
+ * Bundles TypeScript entries side by side, so that plain Node can run them as processes and threads of their own;
+ * libraries stay where they are.
+ * @returns the folder that holds one `<name>.js` for each entry
+ */
+export async function bundle(...entries: readonly string[]): Promise<string> {
   const outdir = join(root, 'node_modules', '.cache', 'veritee-test', `${process.pid}`);
   mkdirSync(outdir, { recursive: true });
-  const outfile = join(outdir, `${entry.replaceAll(/\W+/g, '-')}.mjs`);
+  writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
   await build({
     absWorkingDir: root,
-    entryPoints: [entry],
-    outfile,
+    entryPoints: Object.fromEntries(entries.map((entry) => [basename(entry, '.ts'), entry])),
+    outdir,
     bundle: true,
     conditions: ['veritee-source'],
     external: ['better-sqlite3', 'express', 'undici', 'pino', 'prom-client', 'vitest'],
@@ -21,5 +25,5 @@ export async function bundle(entry: string): Promise<string> {
     target: 'es2022',
     logLevel: 'warning',
   });
-  return outfile;
+  return outdir;
 }

@@ -14,7 +14,7 @@ const KILLS = 25;
 let child: string;
 
 beforeAll(async () => {
-  child = await bundle('test/host/crash-child.ts');
+  child = join(await bundle('test/host/crash-child.ts'), 'crash-child.js');
 });
 
 /** Lets a writer work for a random while, kills it without warning. @returns what it had acknowledged */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Bytes } from '../../protocol/bytes.ts';
+import { type Bytes, isZero } from '../../protocol/bytes.ts';
 import { bootIdOf } from '../../protocol/checkpoint.ts';
 import {
   type ChallengesEntry,
@@ -94,7 +94,7 @@ export const evidenceArb: fc.Arbitrary<Evidence> = fc.record({
   crls: fc.array(someBytes(0, 100), { maxLength: 8 }),
   sessionClaims: someBytes(1, 300),
   checkpoint: text(320),
-  previousReportData: fc.option(bytesArb(64)),
+  previousReportData: fc.option(bytesArb(64).filter((value) => !isZero(value))),
   cosignatures: fc.constant([]),
 });
 

@@ -192,7 +192,8 @@ describe('evidence', () => {
     for (const n of [0, 63, 65]) {
       expect(reads('evidence', { previousReportData: new Uint8Array(n) })).toBe('EVIDENCE_MALFORMED');
     }
-    expect(reads('evidence', { previousReportData: new Uint8Array(64) })).toBe('ok');
+    expect(reads('evidence', { previousReportData: new Uint8Array(64).fill(1) })).toBe('ok');
+    expect(reads('evidence', { previousReportData: new Uint8Array(64) })).toBe('EVIDENCE_MALFORMED'); // null, spelt again
   });
 
   test('a platform we do not know is unsupported', () => {

@@ -51,8 +51,11 @@ export interface Served {
   stop(): Promise<number | null>;
 }
 
-/** Making RSA-4096 roots takes seconds; the tests share one simulated chip, made once by the global set-up. */
-function useReadyMadeChip(data: string): void {
+/**
+ * A new data folder with the ready-made simulated chip: making RSA-4096 roots takes seconds, so the tests share one,
+ * made once by the global set-up. A folder that exists is left as it is.
+ */
+export function useReadyMadeChip(data: string): void {
   const made = process.env['VERITEE_TEST_CHIP'];
   if (made === undefined || existsSync(data)) return;
   mkdirSync(data, { recursive: true, mode: 0o700 });

@@ -192,17 +192,15 @@ export class FakeEnclave {
     res.writeHead(200, { 'content-type': 'application/octet-stream' });
     res.flushHeaders();
     const { frames } = this;
+    res.once('close', () => this.#notify());
     for (let position = from; !res.destroyed && frames === this.frames; ) {
       if (!this.holding && position < frames.length) {
         const ready = frames.slice(position);
         position += ready.length;
-        if (!res.write(Buffer.concat(ready)))
-          await new Promise<void>((resolve) => res.once('drain', resolve).once('close', resolve));
-      } else {
-        await new Promise<void>((resolve) => {
-          this.#wake.push(resolve);
-          res.once('close', resolve);
-        });
+        if (!res.write(Buffer.concat(ready))) res.once('drain', () => this.#notify());
+      }
+      if (this.holding || position >= frames.length || res.writableNeedDrain) {
+        await new Promise<void>((resolve) => this.#wake.push(resolve));
       }
     }
   }

@@ -69,3 +69,29 @@ export interface BootInfo {
 export async function boots(url: string): Promise<BootInfo[]> {
   return ((await (await fetch(`${url}/log`)).json()) as { boots: BootInfo[] }).boots;
 }
+
+/** The final word on a receipt: waits while it is pending. */
+export async function settledReceipt(
+  url: string,
+  id: string,
+): Promise<{ status: string; file: Uint8Array<ArrayBuffer> }> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const response = await fetch(`${url}/receipts/${id}`);
+    const file = new Uint8Array(await response.arrayBuffer());
+    if (response.status === 200) return { status: response.headers.get('veritee-receipt-status') ?? '', file };
+    if (response.status !== 202 || Date.now() > deadline) throw new Error(`receipt ${id}: HTTP ${response.status}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** Resolves with the first value that is neither null nor false. */
+export async function until<T>(what: string, look: () => Promise<T | null | false> | T | null | false): Promise<T> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const value = await look();
+    if (value !== null && value !== false) return value;
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}

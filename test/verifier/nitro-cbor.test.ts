@@ -101,9 +101,9 @@ describe("the NSM's CBOR", () => {
       fc.uint8Array(),
       fc.constantFrom(true, false, null),
       fc.array(tie('value'), { maxLength: 5 }),
-      fc.uniqueArray(fc.tuple(key, tie('value')), { maxLength: 5, selector: ([name]) => name }).map(
-        (pairs) => new Map(pairs),
-      ),
+      fc
+        .uniqueArray(fc.tuple(key, tie('value')), { maxLength: 5, selector: ([name]) => name })
+        .map((pairs) => new Map(pairs)),
     ),
   }));
 
@@ -119,7 +119,10 @@ describe("the NSM's CBOR", () => {
   test('what it accepts, another reader accepts with the same value; random bytes give a code', () => {
     let accepted = 0;
     // Mostly heads and small numbers, so that many inputs are well formed.
-    const byte = fc.oneof(fc.constantFrom(0x00, 0x01, 0x18, 0x20, 0x41, 0x61, 0x80, 0x81, 0x9f, 0xa1, 0xbf, 0xff), fc.nat(255));
+    const byte = fc.oneof(
+      fc.constantFrom(0x00, 0x01, 0x18, 0x20, 0x41, 0x61, 0x80, 0x81, 0x9f, 0xa1, 0xbf, 0xff),
+      fc.nat(255),
+    );
     fc.assert(
       fc.property(fc.array(byte, { maxLength: 12 }), (input) => {
         const bytes = Uint8Array.from(input);
@@ -131,7 +134,7 @@ describe("the NSM's CBOR", () => {
           return;
         }
         accepted += 1;
-        const theirs = oracle<Cbor>(bytes, { preferMap: true, rejectDuplicateKeys: true } as object);
+        const theirs = oracle<Cbor>(bytes, { preferMap: true, rejectDuplicateKeys: true });
         expect(encodeCbor(ours)).toEqual(encodeCbor(theirs));
       }),
       { numRuns: 20_000 },
