@@ -16,8 +16,8 @@ import {
   type EarAlgorithm,
   type EarProfile,
   readPolicy as parsePolicyFile,
-  readCertificates,
   readCrls,
+  readEndorsements,
   readTrustAnchors,
   type signEar,
   type TrustAnchor,
@@ -68,10 +68,10 @@ function isCertificate(der: Uint8Array): boolean {
   }
 }
 
-/** A file of certificates. @throws InputError ENDORSEMENT_MALFORMED it holds something else */
+/** A file of certificates, or a certificate table. @throws InputError ENDORSEMENT_MALFORMED it holds something else */
 export async function readEndorsement(file: string): Promise<Uint8Array<ArrayBuffer>> {
   const content = await readInput(file);
-  const certificates = await named('ENDORSEMENT_MALFORMED', file, () => readCertificates(content, 'certificates'));
+  const { certificates } = await named('ENDORSEMENT_MALFORMED', file, () => readEndorsements(content, 'certificates'));
   if (!certificates.every(isCertificate))
     throw new InputError('ENDORSEMENT_MALFORMED', `${file}: not a certificate`, { field: file });
   return content;

@@ -58,9 +58,9 @@ function program(ended: Ended): Command {
 
   root
     .command('verify')
-    .description('verify a receipt, attestation, evidence or raw SNP report; no network')
+    .description('verify a receipt, attestation, evidence, raw SNP report or Azure HCL report; no network')
     .argument('<file>')
-    .option('--kind <kind>', 'receipt, attestation, evidence or snp-report (default: detected)')
+    .option('--kind <kind>', 'receipt, attestation, evidence, snp-report or snp-hcl (default: detected)')
     .option('--policy <file>', 'policy file, or builtin:authenticity (required)')
     .option('--endorsement <file>', 'certificates, DER or PEM, repeatable', collect, [])
     .option('--crl <file>', 'certificate revocation list, repeatable', collect, [])
@@ -110,6 +110,24 @@ function program(ended: Ended): Command {
     .action(async (file, options) => {
       const { policyCheck } = await import('./commands/policy.ts');
       ended.status = await policyCheck(file, options);
+    });
+
+  root
+    .command('endorsements')
+    .description('certificates and revocation lists from AMD')
+    .command('fetch')
+    .description('fetch what an SNP report is verified with, verify it, write it to a folder')
+    .argument('<report>')
+    .requiredOption('--out <dir>', 'where to write vcek.der, ask.pem, chain.pem and crl.der')
+    .option('--cache <dir>', 'keep what was fetched here (default: ~/.cache/veritee/endorsements)')
+    .option('--kds <url>', 'a mirror of the key service (default: https://kdsintf.amd.com)')
+    .option('--product <name>', 'Milan, Genoa or Turin (default: what the report says)')
+    .option('--vlek <file>', 'the VLEK certificate that the guest brought, when a VLEK signed the report')
+    .option('--trust-anchor <file>', 'root certificate to trust for this call, repeatable', collect, [])
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (report, options) => {
+      const { fetchEndorsements } = await import('./commands/endorsements.ts');
+      ended.status = await fetchEndorsements(report, options);
     });
 
   root

@@ -4,7 +4,6 @@ import type { Logger } from 'pino';
 import type { EnclaveLink } from './enclave-link.ts';
 import type { HostMetrics } from './metrics.ts';
 import { asCoded, sendProblem } from './problem.ts';
-import { Relay } from './relay.ts';
 import { attestationRoute } from './routes/attestation.ts';
 import { healthRoute, metricsRoute, readyRoute } from './routes/health.ts';
 import { checkpointRoute, logsRoute, tileRoute } from './routes/log.ts';
@@ -13,7 +12,6 @@ import type { HostLimits } from './settings.ts';
 import type { Store } from './store/store.ts';
 
 export interface AppParts {
-  readonly relay: Relay;
   readonly link: EnclaveLink;
   readonly store: Store;
   readonly limits: HostLimits;
@@ -21,7 +19,7 @@ export interface AppParts {
   readonly logger: Logger;
 }
 
-/** The routes. No body parser: nothing here reads a body. */
+/** The routes beside the relay. No body parser: nothing here reads a body. */
 export function createApp(parts: AppParts): Express {
   const { link, store, limits, metrics, logger } = parts;
   const app = express();
@@ -31,7 +29,6 @@ export function createApp(parts: AppParts): Express {
   app.enable('case sensitive routing');
   app.enable('strict routing');
 
-  app.use(relayFirst(parts.relay));
   const get = (path: string, handler: RequestHandler) =>
     app
       .route(path)
@@ -65,13 +62,6 @@ export function createApp(parts: AppParts): Express {
   app.use(answerError(metrics, logger));
   return app;
 }
-
-const relayFirst =
-  (relay: Relay): RequestHandler =>
-  (req, res, next) => {
-    if (Relay.takes(req.url)) relay.handle(req, res);
-    else next();
-  };
 
 const methodNotAllowed: RequestHandler = (_req, res) => {
   res.setHeader('allow', 'GET, HEAD');

@@ -52,8 +52,12 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
   });
   const { allowPlaintext } = settings;
   const relay = new Relay({ pool: relayPool, link, store, limits, allowPlaintext, metrics, logger });
-  const app = createApp({ relay, link, store, limits, metrics, logger });
-  const server = createServer({ noDelay: true, keepAliveTimeout: 65_000, requestTimeout: 0 }, app);
+  const app = createApp({ link, store, limits, metrics, logger });
+  const server = createServer({ noDelay: true, keepAliveTimeout: 65_000, requestTimeout: 0 }, (req, res) => {
+    if (Relay.takes(req.url ?? '/'))
+      relay.handle(req, res); // beside Express, which would cost it as much again
+    else app(req, res);
+  });
   let address: Listen;
   try {
     address = await listen(server, settings.listen);

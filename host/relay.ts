@@ -182,9 +182,17 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (length === undefined || Number(length) > SMALL_BODY_BYTES) {
       return Readable.from(this.#chunks(), { objectMode: false });
     }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of this.#chunks()) chunks.push(chunk);
-    return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
+    return this.#whole();
+  }
+
+  #whole(): Promise<Uint8Array> {
+    const req = this.#req;
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      req.on('data', (chunk: Buffer) => chunks.push(chunk));
+      req.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+      req.once('error', () => reject(cancelled()));
+    });
   }
 
   /** Leaves the request itself open when the enclave stops reading, so that the caller can still be answered. */

@@ -13,15 +13,18 @@ import { parse, SHAPE_ROWS } from './receipt/parse.ts';
 import { SESSION_ROWS } from './receipt/session.ts';
 import { STATEMENT_ROWS } from './receipt/statement.ts';
 import { CHAIN_ROWS, type Verified, verify } from './receipt/verify.ts';
+import { readEndorsements } from './snp/endorsements.ts';
+import { HCL_ROWS } from './snp/hcl.ts';
 import { SNP_VERIFY_ROWS } from './snp/verify.ts';
 import type { TrustAnchor } from './trust/anchor.ts';
-import { readCertificates, readCrls } from './x509/pem.ts';
+import { readCrls } from './x509/pem.ts';
 
 /** Every check there is, in the order in which they are made. */
 export const ALL_ROWS: readonly CheckRow[] = [
   ...SHAPE_ROWS,
   ...CHAIN_ROWS,
   ...SNP_VERIFY_ROWS,
+  ...HCL_ROWS,
   ...SESSION_ROWS,
   ...CHALLENGE_ROWS,
   ...STATEMENT_ROWS,
@@ -41,7 +44,7 @@ export interface AssessInput {
   readonly at: Date;
   /** Beside the policy's own; see `readTrustAnchors`. */
   readonly trustAnchors?: readonly TrustAnchor[];
-  /** Certificate files, DER or PEM, one or several certificates each, in any order. */
+  /** Certificate files in any order: DER or PEM, one or several certificates each, or an SNP certificate table. */
   readonly endorsements?: readonly Uint8Array[];
   /** CRL files, DER or PEM. */
   readonly crls?: readonly Uint8Array[];
@@ -93,17 +96,22 @@ async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Con
   const parsed = await parse(file, known, evidence, log);
   const given = await log.step(
     'shape.endorsements',
-    () => ({
-      certificates: endorsements.flatMap((item, i) => readCertificates(item, `endorsements[${i}]`)),
-      crls: crls.flatMap((item, i) => readCrls(item, `crls[${i}]`)),
-    }),
-    ({ certificates, crls: lists }) => `${certificates.length} certificates, ${lists.length} CRLs`,
+    () => {
+      const files = endorsements.map((item, i) => readEndorsements(item, `endorsements[${i}]`));
+      return {
+        certificates: files.flatMap(({ certificates }) => certificates),
+        crls: crls.flatMap((item, i) => readCrls(item, `crls[${i}]`)),
+        crlsOfHost: files.flatMap(({ crls: lists }) => lists),
+      };
+    },
+    ({ certificates, crls: lists, crlsOfHost }) =>
+      `${certificates.length} certificates, ${lists.length + crlsOfHost.length} CRLs`,
   );
   return verify(parsed, { ...given, anchors: [...anchorsOf(policy), ...trustAnchors] }, at, log);
 }
 
 function refuseUnknown(): never {
-  const expected = 'a receipt, an attestation, an evidence file or a raw SNP report';
+  const expected = 'a receipt, an attestation, an evidence file, a raw SNP report or an Azure HCL report';
   throw new CheckFailure('EVIDENCE_UNSUPPORTED', expected, 'none of these', { field: 'file' });
 }
 
@@ -111,6 +119,7 @@ function refuseUnknown(): never {
 function affirmed(verified: Verified, nonce: boolean): Affirmed {
   switch (verified.kind) {
     case 'snp-report':
+    case 'snp-hcl':
       return { kind: verified.kind };
     case 'evidence':
       return { kind: verified.kind, session: verified.session };

@@ -20,6 +20,10 @@ export interface Check {
   readonly id: string;
   readonly outcome: 'pass' | 'fail' | 'skipped';
   readonly detail: string;
+  /** What was asked for, where a policy or the caller asks for a value, and in every failure; null elsewhere. */
+  readonly expected: string | null;
+  /** What was found; null where the check was not made. */
+  readonly actual: string | null;
 }
 
 export interface Finding {
@@ -68,22 +72,23 @@ export class CheckLog {
     return row;
   }
 
-  pass(id: string, detail: string): void {
+  pass(id: string, detail: string, expected: string | null = null): void {
     this.#row(id);
     // A row that failed once stays failed: two entries of one file may share a row.
-    if (this.#checks.get(id)?.outcome !== 'fail') this.#checks.set(id, { id, outcome: 'pass', detail });
+    if (this.#checks.get(id)?.outcome === 'fail') return;
+    this.#checks.set(id, { id, outcome: 'pass', detail, expected, actual: detail });
   }
 
   fail(id: string, code: Code, expected: string, actual: string): void {
     const { claim, source } = this.#row(id);
-    this.#checks.set(id, { id, outcome: 'fail', detail: `expected ${expected}; got ${actual}` });
+    this.#checks.set(id, { id, outcome: 'fail', detail: `expected ${expected}; got ${actual}`, expected, actual });
     this.#findings.push({ code, claim, expected, actual, source });
   }
 
   /** A check that does not apply or was opted out of. `notChecked` says in plain words what is therefore unknown. */
   skip(id: string, detail: string, notChecked?: string): void {
     this.#row(id);
-    if (!this.#checks.has(id)) this.#checks.set(id, { id, outcome: 'skipped', detail });
+    if (!this.#checks.has(id)) this.#checks.set(id, skipped(id, detail));
     if (notChecked !== undefined) this.note(notChecked);
   }
 
@@ -134,8 +139,14 @@ export class CheckLog {
 
   /** All rows in their order; `unreached` says why nothing was recorded for a row. */
   checks(unreached: (row: CheckRow) => string = () => 'not reached'): Check[] {
-    return [...this.#rows.values()].map(
-      (row) => this.#checks.get(row.id) ?? { id: row.id, outcome: 'skipped', detail: unreached(row) },
-    );
+    return [...this.#rows.values()].map((row) => this.#checks.get(row.id) ?? skipped(row.id, unreached(row)));
   }
 }
+
+const skipped = (id: string, detail: string): Check => ({
+  id,
+  outcome: 'skipped',
+  detail,
+  expected: null,
+  actual: null,
+});

@@ -1,6 +1,7 @@
 export type {
   ChallengeFacts,
   Claims,
+  HclFacts,
   SessionFacts,
   SnpClaims,
   SnpTcbs,
@@ -36,6 +37,8 @@ export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from '
 export { detectKind, type Kind } from './kind.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';
+export { type Endorsements, readEndorsements } from './snp/endorsements.ts';
+export { type HclReport, parseHclReport } from './snp/hcl.ts';
 export { parseSnpReport, type SnpReport } from './snp/report.ts';
 export type { SnpProduct, Tcb } from './snp/tcb.ts';
 export { AMD_ANCHORS } from './trust/amd.ts';

@@ -1,8 +1,9 @@
 import { detectFile } from '@veritee/protocol';
+import { opensLikeHclReport } from './snp/hcl.ts';
 import { SNP_REPORT_BYTES } from './snp/report.ts';
 
 /** What a file claims to be. */
-export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report';
+export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl';
 
 /** For sentences. */
 export const A_FILE: Readonly<Record<Kind, string>> = {
@@ -10,6 +11,7 @@ export const A_FILE: Readonly<Record<Kind, string>> = {
   attestation: 'an attestation',
   evidence: 'an evidence file',
   'snp-report': 'a raw report',
+  'snp-hcl': 'an Azure HCL report',
 };
 
 const SIGNATURE_ALGO_OFFSET = 0x34;
@@ -32,5 +34,6 @@ function opensLikeSnpReport(file: Uint8Array): boolean {
 export function detectKind(file: Uint8Array): Kind | null {
   const ours = detectFile(file);
   if (ours) return ours;
+  if (opensLikeHclReport(file)) return 'snp-hcl';
   return file.length === SNP_REPORT_BYTES || opensLikeSnpReport(file) ? 'snp-report' : null;
 }

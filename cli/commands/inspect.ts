@@ -7,7 +7,7 @@ import {
   parseReceipt,
   receiptToJson,
 } from '@veritee/protocol';
-import { detectKind, parseSnpReport, snpReportToJson } from '@veritee/verifier';
+import { detectKind, parseHclReport, parseSnpReport, snpReportToJson } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
 import { print, printJson, readInput, say } from '../io.ts';
 
@@ -37,5 +37,9 @@ function decode(kind: NonNullable<ReturnType<typeof detectKind>>, file: Uint8Arr
       return evidenceToJson(parseEvidence(file));
     case 'snp-report':
       return snpReportToJson(parseSnpReport(file));
+    case 'snp-hcl': {
+      const { report, claims } = parseHclReport(file);
+      return { ...snpReportToJson(parseSnpReport(report)), runtimeClaims: claims };
+    }
   }
 }

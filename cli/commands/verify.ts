@@ -5,7 +5,7 @@ import { readAnchors, readCrl, readEndorsement, readNonce, readPolicy, readSalt,
 import { print, printJson, readInput, say } from '../io.ts';
 import { renderHead, renderResult } from '../render.ts';
 
-const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report'];
+const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl'];
 
 export interface VerifyOptions extends EarFlags {
   readonly kind?: string;

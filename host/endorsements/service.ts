@@ -68,7 +68,7 @@ export class KeyService {
     const { totalMs, minBackOffMs, maxBackOffMs } = this.#limits;
     const deadline = now() + totalMs;
     let backOffMs = 0;
-    let reason = 'one VCEK in ten seconds';
+    let reason = 'requests to the key service are spaced';
     let cause: unknown;
     for (let attempt = 1; attempt <= maxAttempts; attempt++) {
       await this.#wait(key, backOffMs, deadline, reason, cause);

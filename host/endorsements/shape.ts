@@ -3,7 +3,7 @@
  * file. It says nothing about who signed them: that is the verifier's to find out.
  */
 import { X509Certificate } from 'node:crypto';
-import { EvidenceError, fromBase64, fromUtf8 } from '@veritee/protocol';
+import { EvidenceError, fromBase64 } from '@veritee/protocol';
 import { type EndorsementKey, nameOf } from './keys.ts';
 
 /** Several times what AMD sends: 1.4 KiB, 4 KiB and 0.9 KiB. A CRL grows with what is revoked. */
@@ -52,12 +52,7 @@ const PEM_BLOCK = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIF
 
 /** RFC 7468, two certificates and white space, nothing else. */
 function checkChain(key: EndorsementKey, content: Uint8Array): void {
-  let text: string;
-  try {
-    text = fromUtf8(content);
-  } catch (cause) {
-    return refuseMalformed(key, 'not text', cause);
-  }
+  const text = Buffer.from(content).toString('latin1');
   const blocks = [...text.matchAll(PEM_BLOCK)];
   if (blocks.length !== 2 || text.replace(PEM_BLOCK, '').trim() !== '') {
     refuseMalformed(key, 'not two PEM certificates');

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -12,6 +12,7 @@ const root = new URL('../..', import.meta.url).pathname;
 export async function bundle(...entries: readonly string[]): Promise<string> {
   const outdir = join(root, 'node_modules', '.cache', 'veritee-test', `${process.pid}`);
   mkdirSync(outdir, { recursive: true });
+  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }));
   writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
   await build({
     absWorkingDir: root,

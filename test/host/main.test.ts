@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HEADER } from '@veritee/protocol';
+import { FRAME, HEADER } from '@veritee/protocol';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { FakeEnclave } from '../support/fake-enclave.ts';
 import { bundle } from './bundle.ts';
@@ -83,6 +83,32 @@ describe('one host process', () => {
     await first.exited;
     const third = start(argumentsFor(data));
     expect(await third.message).toMatchObject({ type: 'ready' });
+  });
+
+  test('stops its link at a fork, with an alarm', async () => {
+    const enclave = await FakeEnclave.start();
+    onTestFinished(() => enclave.kill());
+    enclave.tick();
+    const host = start(argumentsFor(tempFolder(), enclave.path));
+    const { address } = await host.message;
+    await until(async () => (await fetch(`${address}/readyz`)).status === 200);
+    enclave.raw(FRAME.entry, enclave.log.foreignStatement(5));
+    await until(async () => (await (await fetch(`${address}/readyz`)).text()).includes('LOG_FORKED'));
+    await until(() => host.stderr().includes('"alarm":true'));
+  });
+
+  test('refuses work at the database quota and stays up', async () => {
+    const enclave = await FakeEnclave.start();
+    onTestFinished(() => enclave.kill());
+    enclave.tick();
+    const host = start([...argumentsFor(tempFolder(), enclave.path), '--max-database-bytes', String(192 << 10)]);
+    const { address } = await host.message;
+    await until(async () => (await fetch(`${address}/readyz`)).status === 200);
+    for (let i = 0; i < 500; i++) enclave.statement();
+    await until(async () => (await (await fetch(`${address}/readyz`)).text()).includes('STORE_FULL'));
+    const refused = await fetch(`${address}/v2/models/fake/infer`, { method: 'POST', body: '{}' });
+    expect([refused.status, refused.headers.get(HEADER.errorCode)]).toEqual([503, 'STORE_FULL']);
+    expect((await fetch(`${address}/attestation`)).status).toBe(200);
   });
 
   const good = ['--listen', '127.0.0.1:0', '--data', '/tmp/never-made', '--enclave', 'unix:/x'];

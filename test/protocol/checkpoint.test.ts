@@ -202,7 +202,9 @@ describe('our checkpoints', () => {
     expect(await verifies(encodeCheckpoint(origin, 42, root, other.raw, other.sign), other.key)).toBe(false);
     expect(await verifies(encodeCheckpoint(origin, 42, root, raw, other.sign))).toBe(false);
     // Signed by this key in another boot's name.
-    expect(await verifies(encodeCheckpoint(otherOrigin, 42, root, raw, sign))).toBe(false);
+    const foreignName = parseCheckpoint(encodeCheckpoint(otherOrigin, 42, root, raw, sign));
+    expect(await verifyCheckpoint(foreignName, key)).toBe(false);
+    expect(await verifyCheckpoint({ ...foreignName, keyId: noteKeyId(origin, raw) }, key)).toBe(false);
     expect(await verifies(encodeCheckpoint(otherOrigin, 42, root, other.raw, other.sign), other.key)).toBe(true);
   });
 

@@ -215,6 +215,11 @@ describe('session claims', () => {
     expect(withKey(x, [1, 2])).toBe('EVIDENCE_MALFORMED'); // kty EC2
     expect(withKey(x, [-1, 4])).toBe('EVIDENCE_MALFORMED'); // X25519
     expect(withClaim('session', CLAIM.cnf, new Map([[3, unhex('00')]]))).toBe('EVIDENCE_MALFORMED'); // a key id
+    const cnf = claimsOf(payload).get(CLAIM.cnf) as CborMap;
+    const both = new Map<CborKey, Cbor>([...cnf, [3, unhex('00')]]);
+    expect(verdict(() => parseSessionClaims(encodeCbor(claimsOf(payload).set(CLAIM.cnf, both))))).toBe(
+      'EVIDENCE_MALFORMED',
+    );
   });
 
   test('refuses a runtime with a field more or less, or a text too long', () => {

@@ -75,6 +75,12 @@ describe('frames', () => {
   });
 
   test('frames share no memory with the chunks, also when these are Buffers', () => {
+    const held = Buffer.from(encodeFrame(FRAME.entry, unhex('aa')));
+    const slow = new FrameReader();
+    slow.push(held.subarray(0, 3)); // kept until the rest is there
+    const rest = Buffer.from(held.subarray(3));
+    held.fill(0xff);
+    expect(shown(slow.push(rest))).toEqual([[FRAME.entry, 'aa']]);
     const stream = Buffer.from(
       streamOf([
         { type: FRAME.entry, body: unhex('0102') },

@@ -324,6 +324,24 @@ describe('refusals', () => {
     }
   });
 
+  test('a consistency path whose length does not fit the sizes it is claimed for, although both roots come out', () => {
+    let refused = 0;
+    for (let second = 2; second <= 14; second++) {
+      for (let first = 1; first < second; first++) {
+        const path = consistencyPath(first, second, full.read);
+        for (let b = 2; b <= 18; b++) {
+          for (let a = 1; a < b; a++) {
+            if (consistencyPath(a, b, full.read).length === path.length) continue;
+            refused += 1;
+            if (verifyConsistency(a, b, roots[first]!, roots[second]!, path))
+              expect.fail(`${first}-${second} as ${a}-${b}`);
+          }
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(1000);
+  });
+
   test('a consistency proof from nothing, backwards, of broken sizes, or that is not needed', () => {
     const [r3, r5] = [roots[3]!, roots[5]!];
     const path = consistencyPath(3, 5, full.read);

@@ -87,7 +87,7 @@ export async function settledReceipt(
 
 /** Resolves with the first value that is neither null nor false. */
 export async function until<T>(what: string, look: () => Promise<T | null | false> | T | null | false): Promise<T> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + 45_000;
   for (;;) {
     const value = await look();
     if (value !== null && value !== false) return value;

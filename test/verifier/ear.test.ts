@@ -101,7 +101,7 @@ const judge = async (file: Uint8Array, more: Partial<AssessInput> = {}): Promise
   assess({ file, policy: 'builtin:authenticity', at: AT, trustAnchors, ...more });
 const under = (snp: Record<string, unknown>, file = tick.file): Promise<AttestationResult> =>
   judge(file, { policy: parsePolicy(strictPolicy({}, snp)) });
-const withPolicyBits = async (bits: bigint): Promise<Uint8Array> =>
+const withPolicyBits = async (bits: bigint) =>
   (await enclave.tick({ snp: { mutate: (f) => ({ ...f, policy: f.policy | bits }) } })).file;
 
 beforeAll(async () => {

@@ -8,6 +8,7 @@ import type { SnpProduct, Tcb } from '../snp/tcb.ts';
 import { parseTcb, tcbLayoutOf } from '../snp/tcb.ts';
 import type { VerifiedSnp } from '../snp/verify.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
+import type { JsonObject } from './json.ts';
 
 export interface SnpTcbs {
   readonly reported: Tcb;
@@ -83,7 +84,12 @@ export interface ChallengeFacts {
   readonly keyConfigs: readonly { readonly digest: Bytes<32>; readonly sequence: number }[];
 }
 
-export type Claims = Partial<SnpClaims & SessionFacts & StatementFacts & ChallengeFacts>;
+export interface HclFacts {
+  /** What Azure's paravisor says of the machine and its vTPM; the verified report commits to it. */
+  readonly runtimeClaims: JsonObject;
+}
+
+export type Claims = Partial<SnpClaims & HclFacts & SessionFacts & StatementFacts & ChallengeFacts>;
 
 const firmwareText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
 const hexNumber = (value: bigint): string => `0x${value.toString(16)}`;

@@ -198,7 +198,7 @@ export function checkExpected(verified: Verified, expected: Expectations, log: C
       // Given and not to be found fails: a caller who asks is never answered by silence.
       if (want !== undefined) log.fail(id, code, want, `${A_FILE[verified.kind]}, which says nothing of it`);
     } else if (want === undefined) log.skip(id, 'not given', absent);
-    else if (holds(verified.statement)) log.pass(id, actual(verified.statement));
+    else if (holds(verified.statement)) log.pass(id, actual(verified.statement), want);
     else log.fail(id, code, want, actual(verified.statement));
   }
   if (verified.kind === 'receipt' && verified.statement.outcome !== 'ok') {
@@ -215,18 +215,19 @@ function checkNonce(verified: Verified, nonce: Uint8Array | undefined, log: Chec
   }
   const found = nonceOf(verified);
   if (found && equalBytes(verified.kind === 'snp-report' ? padded(nonce) : nonce, found)) {
-    log.pass(id, hex(nonce));
+    log.pass(id, hex(nonce), hex(nonce));
     return true;
   }
   log.fail(id, 'NONCE_MISMATCH', hex(nonce), found ? hex(found) : `${A_FILE[verified.kind]} without a nonce`);
   return false;
 }
 
-/** An evidence file answers every caller of its tick and names none. */
+/** An evidence file answers every caller of its tick and names none; an HCL report was asked for by the paravisor. */
 function nonceOf(verified: Verified): Uint8Array | null {
   switch (verified.kind) {
     case 'snp-report':
       return verified.snp.report.reportData;
+    case 'snp-hcl':
     case 'evidence':
       return null;
     case 'attestation':

@@ -40,7 +40,7 @@ function checkModels(
   } else if (!model) {
     log.skip(id, `no model ran: the request was refused (${outcome})`);
   } else if (models.some((rule) => isModel(rule, model))) {
-    log.pass(id, modelText(model));
+    log.pass(id, modelText(model), models.map(modelText).join(' or '));
   } else {
     log.fail(id, 'MODEL_NOT_ALLOWED', models.map(modelText).join(' or '), modelText(model));
   }
@@ -56,7 +56,7 @@ const modelText = ({ name, version, digest }: ModelRule): string =>
 
 function checkStrength({ strength }: Receipt, policy: AppraisalPolicy, log: CheckLog): void {
   if (strength === 'hardware-committed' || policy.strength === 'session-signed') {
-    log.pass('policy.strength', strength);
+    log.pass('policy.strength', strength, policy.strength);
   } else {
     log.fail('policy.strength', 'STRENGTH_INSUFFICIENT', policy.strength, strength);
   }

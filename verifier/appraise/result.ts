@@ -35,6 +35,7 @@ export interface Common {
 /** What only the affirming side hands out. */
 export type Affirmed =
   | { readonly kind: 'snp-report' }
+  | { readonly kind: 'snp-hcl' }
   | { readonly kind: 'evidence'; readonly session: VerifiedSession }
   | {
       readonly kind: 'attestation';
@@ -67,7 +68,7 @@ export const toJson = (result: AttestationResult): JsonObject => ({
   strength: result.strength,
   platform: result.platform,
   findings: result.findings.map(jsonOf),
-  checks: result.checks.map(jsonOf),
+  checks: result.checks.map(({ id, outcome, detail }) => ({ id, outcome, detail })),
   notChecked: result.notChecked,
   claims: jsonOf(result.claims),
   policy: result.policy,

@@ -342,7 +342,7 @@ export function runSnpRules(facts: SnpFacts, policy: SnpPolicy | null, log: Chec
     if (!policy) log.skip(rule.id, 'the policy refuses this platform');
     else if (rule.applies && !rule.applies(facts)) log.skip(rule.id, `does not apply to a ${facts.snp.signer}`);
     else if (rule.optedOut(policy, facts)) log.skip(rule.id, 'the policy does not ask', rule.unknown);
-    else if (rule.holds(facts, policy)) log.pass(rule.id, rule.actual(facts));
+    else if (rule.holds(facts, policy)) log.pass(rule.id, rule.actual(facts), rule.expected(policy, facts));
     else log.fail(rule.id, rule.code, rule.expected(policy, facts), rule.actual(facts));
   }
 }

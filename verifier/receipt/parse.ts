@@ -31,6 +31,7 @@ import {
 } from '@veritee/protocol';
 import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
 import type { Kind } from '../kind.ts';
+import { HCL_SHAPE_ROW, type HclReport, parseHclReport } from '../snp/hcl.ts';
 import { parseSnpReport, type SnpReport } from '../snp/report.ts';
 
 const OURS = ['evidence', 'attestation', 'receipt'] as const;
@@ -39,6 +40,7 @@ export const SHAPE_ROWS: readonly CheckRow[] = [
   { id: 'shape.kind', claim: 'kind of file', source: 'docs/formats.md' },
   { id: 'shape.file', claim: 'size, canonical CBOR, closed maps, profile', source: 'docs/formats.md', kinds: OURS },
   { id: 'shape.evidence', claim: 'evidence file', source: 'docs/formats.md, evidence', kinds: OURS },
+  HCL_SHAPE_ROW,
   { id: 'shape.report', claim: 'ATTESTATION_REPORT', source: 'AMD 56860, ATTESTATION_REPORT' },
   { id: 'session.claims', claim: 'session claims', source: 'docs/formats.md, session claims', kinds: OURS },
   { id: 'session.key', claim: 'cnf', source: 'RFC 8747 §3.2; RFC 8032 §5.1.3', kinds: OURS },
@@ -73,6 +75,7 @@ export type ParsedChallenge = ParsedEntry<ChallengesEntry> & Pick<ChallengeProof
 
 export type Parsed =
   | { readonly kind: 'snp-report'; readonly report: SnpReport }
+  | { readonly kind: 'snp-hcl'; readonly report: SnpReport; readonly hcl: HclReport }
   | { readonly kind: 'evidence'; readonly evidence: ParsedEvidence }
   | {
       readonly kind: 'attestation';
@@ -102,6 +105,10 @@ export async function parse(
   switch (kind) {
     case 'snp-report':
       return { kind, report: await readReport(file, log) };
+    case 'snp-hcl': {
+      const hcl = await log.step('shape.hcl', () => parseHclReport(file), sizeOf(file));
+      return { kind, report: await readReport(hcl.report, log), hcl };
+    }
     case 'evidence':
       log.skip('shape.file', 'the file is an evidence file, see shape.evidence');
       return { kind, evidence: await readEvidence(file, log) };

@@ -5,6 +5,7 @@
 import type { Statement } from '@veritee/protocol';
 import { readTcbs, type SnpTcbs, snpClaims } from '../appraise/claims.ts';
 import { CheckFailure, type CheckLog, type CheckRow, type Strength } from '../checks.ts';
+import { verifyHclClaims } from '../snp/hcl.ts';
 import { roleOfName } from '../snp/profile.ts';
 import type { SnpReport } from '../snp/report.ts';
 import { type VerifiedSnp, verifySnp } from '../snp/verify.ts';
@@ -31,12 +32,15 @@ export interface Trust {
   readonly certificates: readonly Uint8Array[];
   /** DER. */
   readonly crls: readonly Uint8Array[];
+  /** DER, from a certificate table: can only add a revocation. */
+  readonly crlsOfHost: readonly Uint8Array[];
 }
 
 declare const verified: unique symbol; // not exported: only `verify` mints it
 
 type Facts = { readonly snp: VerifiedSnp; readonly tcb: SnpTcbs } & (
   | { readonly kind: 'snp-report' }
+  | { readonly kind: 'snp-hcl' }
   | { readonly kind: 'evidence'; readonly session: VerifiedSession }
   | { readonly kind: 'attestation'; readonly session: VerifiedSession; readonly challenge: VerifiedChallenge | null }
   | {
@@ -57,6 +61,11 @@ export async function verify(parsed: Parsed, trust: Trust, at: Date, log: CheckL
 async function verifyFacts(parsed: Parsed, trust: Trust, at: Date, log: CheckLog): Promise<Facts> {
   if (parsed.kind === 'snp-report') {
     return { kind: parsed.kind, ...(await verifyPlatform(parsed.report, null, trust, at, log)) };
+  }
+  if (parsed.kind === 'snp-hcl') {
+    const platform = await verifyPlatform(parsed.report, null, trust, at, log);
+    await verifyHclClaims(parsed.report, parsed.hcl, log);
+    return { kind: parsed.kind, ...platform };
   }
   const { evidence } = parsed;
   const platform = await verifyPlatform(evidence.report, evidence, trust, at, log);
@@ -94,7 +103,7 @@ async function verifyPlatform(
   const endorsements = {
     certificates: [...(evidence?.chain ?? []), ...trust.certificates],
     crlsGiven: trust.crls,
-    crlsInside: evidence?.crls ?? [],
+    crlsInside: [...(evidence?.crls ?? []), ...trust.crlsOfHost],
   };
   const snp = await verifySnp(report, endorsements, trust.anchors, at, log);
   const tcb = readTcbs(report, snp.product);

@@ -135,16 +135,32 @@ function parsePlatformInfo(raw: bigint, version: number): PlatformInfo {
   };
 }
 
+/** Before anything else, the length included: what another version looks like is for its own reader to say. */
+function refuseUnknownVersion(raw: Uint8Array): SnpReport['version'] {
+  if (raw.length < 4) return fail('report', `got ${raw.length} bytes, want ${SNP_REPORT_BYTES}`);
+  const version = new DataView(raw.buffer, raw.byteOffset, raw.length).getUint32(0, true);
+  if (version === 2 || version === 3 || version === 4 || version === 5) return version;
+  const known = version === 6 ? ' (ABI 1.59)' : '';
+  return unsupported('VERSION', `got ${version}${known}, this release reads 2 to 5`);
+}
+
+/** Zen 6: its TCB layout is Turin's, but neither its root nor a genuine report of it is known to this release. */
+function isVenice({ family, model }: Cpuid): boolean {
+  const within = (from: number, to: number): boolean => model >= from && model <= to;
+  return family === 0x1a && (within(0x50, 0x57) || within(0x90, 0xaf) || within(0xc0, 0xc7));
+}
+
 /**
  * Decode an SEV-SNP attestation report. Shape only: no field is trusted until `verifySnp`.
  *
  * @param raw exactly 1184 bytes, integers little-endian, as the firmware returned them
  * @throws EvidenceError EVIDENCE_MALFORMED wrong length, a reserved byte or bit that is set, a VMPL no guest has;
- *   EVIDENCE_UNSUPPORTED a report version or signature algorithm this release does not read;
+ *   EVIDENCE_UNSUPPORTED a report version, signature algorithm or product this release does not read;
  *   SIGNATURE_INVALID a report that says it is not signed, or whose signature is zero
  * @see AMD 56860 rev. 1.58, ATTESTATION_REPORT structure
  */
 export function parseSnpReport(raw: Uint8Array): SnpReport {
+  const version = refuseUnknownVersion(raw);
   const report = bytes(raw, SNP_REPORT_BYTES, 'report');
   const view = new DataView(report.buffer);
   const u32 = (at: number): number => view.getUint32(at, true);
@@ -162,10 +178,6 @@ export function parseSnpReport(raw: Uint8Array): SnpReport {
     major: view.getUint8(at + 2),
   });
 
-  const version = u32(0x000);
-  if (version !== 2 && version !== 3 && version !== 4 && version !== 5) {
-    return unsupported('VERSION', `got ${version}, this release reads 2 to 5`);
-  }
   const algorithm = u32(0x034);
   if (algorithm !== SIGNATURE_ALGO_ECDSA_P384_SHA384) {
     unsupported('SIGNATURE_ALGO', `got ${algorithm}, this release reads 1 (ECDSA P-384 with SHA-384)`);
@@ -198,6 +210,12 @@ export function parseSnpReport(raw: Uint8Array): SnpReport {
   signature.set(r);
   signature.set(s, 48);
 
+  const cpuid: Cpuid | null =
+    version === 2
+      ? null
+      : { family: view.getUint8(0x188), model: view.getUint8(0x189), stepping: view.getUint8(0x18a) };
+  if (cpuid && isVenice(cpuid)) unsupported('CPUID', 'a Venice processor, this release reads Milan, Genoa and Turin');
+
   return {
     version,
     guestSvn: u32(0x004),
@@ -217,10 +235,7 @@ export function parseSnpReport(raw: Uint8Array): SnpReport {
     reportId: take(0x140, 32, 'REPORT_ID'),
     reportIdMa: take(0x160, 32, 'REPORT_ID_MA'),
     reportedTcb: take(0x180, 8, 'REPORTED_TCB'),
-    cpuid:
-      version === 2
-        ? null
-        : { family: view.getUint8(0x188), model: view.getUint8(0x189), stepping: view.getUint8(0x18a) },
+    cpuid,
     chipId: take(0x1a0, 64, 'CHIP_ID'),
     committedTcb: take(0x1e0, 8, 'COMMITTED_TCB'),
     currentFirmware: firmware(0x1e8),
