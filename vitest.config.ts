@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 // Sources are tested directly: the `veritee-source` export condition points at index.ts instead of the build.
 export default defineConfig({
-  resolve: { conditions: ['veritee-source', 'node', 'import', 'default'] },
-  ssr: { resolve: { conditions: ['veritee-source', 'node', 'import', 'default'] } },
+  resolve: { conditions: ['veritee-source', 'node'] },
+  ssr: { resolve: { conditions: ['veritee-source', 'node'] } },
   test: {
     globalSetup: ['test/support/chip.ts'],
     include: ['test/**/*.test.ts'],

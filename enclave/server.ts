@@ -106,7 +106,7 @@ async function relayed(parts: ServerParts, req: IncomingMessage, res: ServerResp
   res.writeHead(status, {
     ...headers,
     'content-length': body.length,
-    ...(entry === null ? {} : { [HEADER.entry]: String(entry) }),
+    ...(entry === null ? {} : { [HEADER.entry]: String(entry), [HEADER.boot]: parts.hello().boot }),
     // A body that was refused part-way would be read as the next request.
     ...(req.complete ? {} : { connection: 'close' }),
   });

@@ -37,6 +37,7 @@ export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from '
 export { detectKind, type Kind } from './kind.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';
+export { type ReportOptions, renderHtml } from './report-html.ts';
 export { type Endorsements, readEndorsements } from './snp/endorsements.ts';
 export { type HclReport, parseHclReport } from './snp/hcl.ts';
 export { parseSnpReport, type SnpReport } from './snp/report.ts';

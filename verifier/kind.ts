@@ -1,6 +1,6 @@
 import { detectFile } from '@veritee/protocol';
 import { opensLikeHclReport } from './snp/hcl.ts';
-import { SNP_REPORT_BYTES } from './snp/report.ts';
+import { HIGHEST_PLAUSIBLE_VERSION, SNP_REPORT_BYTES } from './snp/report.ts';
 
 /** What a file claims to be. */
 export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl';
@@ -16,7 +16,6 @@ export const A_FILE: Readonly<Record<Kind, string>> = {
 
 const SIGNATURE_ALGO_OFFSET = 0x34;
 const SIGNATURE_ALGO_ECDSA_P384_SHA384 = 1;
-const HIGHEST_PLAUSIBLE_VERSION = 15;
 
 /** VERSION and SIGNATURE_ALGO as every known report has them: a report cut short is then malformed, not unknown. */
 function opensLikeSnpReport(file: Uint8Array): boolean {

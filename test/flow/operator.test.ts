@@ -214,13 +214,13 @@ test('a platform that holds a report back delays no inference, and a stop waits 
     const { status } = await fetch(`${slow.url}/receipts/${id}`);
     if (status !== 202) waiting = null;
     else waiting ??= { id, since: answers.length };
-    return waiting !== null && answers.length - waiting.since >= 400;
+    return waiting !== null && answers.length - waiting.since >= 200;
   });
   expect(answers.every((answer) => answer !== null)).toBe(true);
   expect(await slow.stop()).toBe(0);
 
   const again = await serve(data, QUIET);
-  const last = answers.slice(-400);
+  const last = answers.slice(-200);
   expect(await expectKept(again.url, data, [last[0] as Answered, last.at(-1) as Answered])).toEqual({
     'hardware-committed': 2,
   });

@@ -3,6 +3,9 @@ import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 
 const root = new URL('../..', import.meta.url).pathname;
+const outdir = join(root, 'node_modules', '.cache', 'veritee-test', `${process.pid}`);
+
+export const removeBundles = (): void => rmSync(outdir, { recursive: true, force: true });
 
 /**
  * Bundles TypeScript entries side by side, so that plain Node can run them as processes and threads of their own;
@@ -10,9 +13,7 @@ const root = new URL('../..', import.meta.url).pathname;
  * @returns the folder that holds one `<name>.js` for each entry
  */
 export async function bundle(...entries: readonly string[]): Promise<string> {
-  const outdir = join(root, 'node_modules', '.cache', 'veritee-test', `${process.pid}`);
   mkdirSync(outdir, { recursive: true });
-  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }));
   writeFileSync(join(outdir, 'package.json'), '{"type":"module"}');
   await build({
     absWorkingDir: root,

@@ -4,15 +4,16 @@ import { copyFileSync, existsSync, mkdirSync, statSync, truncateSync } from 'nod
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Hash, rootFromInclusion, rootOf, TILE_WIDTH } from '@veritee/protocol';
-import { beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SqliteStore } from '../../host/store/sqlite.ts';
-import { bundle } from './bundle.ts';
+import { bundle, removeBundles } from './bundle.ts';
 import { CrashLog } from './crash-log.ts';
 import { entryRecord, evidenceRecord, tempFolder } from './support.ts';
 
 const KILLS = 25;
 let child: string;
 
+afterAll(removeBundles);
 beforeAll(async () => {
   child = join(await bundle('test/host/crash-child.ts'), 'crash-child.js');
 });

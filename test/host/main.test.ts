@@ -4,13 +4,14 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FRAME, HEADER } from '@veritee/protocol';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { FakeEnclave } from '../support/fake-enclave.ts';
-import { bundle } from './bundle.ts';
+import { bundle, removeBundles } from './bundle.ts';
 import { openStore, tempFolder, until } from './support.ts';
 
 let main: string;
 
+afterAll(removeBundles);
 beforeAll(async () => {
   main = join(await bundle('host/main.ts', 'host/store/worker.ts'), 'main.js');
 });

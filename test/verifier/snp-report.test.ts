@@ -144,7 +144,8 @@ describe('report', () => {
     [0x1a, 0x00, 'Turin'],
     [0x1a, 0x11, 'Turin'],
     [0x1a, 0x12, null],
-    [0x1a, 0x50, null],
+    [0x1a, 0x4f, null],
+    [0x1a, 0xb0, null],
     [0x17, 0x01, null],
   ])('CPUID family %i, model %i is %s', (family, model, product) => {
     const report = encodeReport({ ...good, cpuid: { family, model, stepping: 0 } });

@@ -2,6 +2,8 @@ import { type Bytes, bytes, EvidenceError, isZero } from '@veritee/protocol';
 import type { SnpProduct } from './tcb.ts';
 
 export const SNP_REPORT_BYTES = 1184;
+/** A number that AMD may still come to; what says more is no report at all, unless it has a report's length. */
+export const HIGHEST_PLAUSIBLE_VERSION = 15;
 const SIGNED_BYTES = 0x2a0;
 const SIGNATURE_ALGO_ECDSA_P384_SHA384 = 1;
 const HOST_REQUESTED = 0xffff_ffff;
@@ -135,11 +137,14 @@ function parsePlatformInfo(raw: bigint, version: number): PlatformInfo {
   };
 }
 
-/** Before anything else, the length included: what another version looks like is for its own reader to say. */
-function refuseUnknownVersion(raw: Uint8Array): SnpReport['version'] {
-  if (raw.length < 4) return fail('report', `got ${raw.length} bytes, want ${SNP_REPORT_BYTES}`);
+/** Before the length, which is for another version's own reader to judge. */
+function readVersion(raw: Uint8Array): SnpReport['version'] {
+  const length = `got ${raw.length} bytes, want ${SNP_REPORT_BYTES}`;
+  if (raw.length < 4) return fail('report', length);
   const version = new DataView(raw.buffer, raw.byteOffset, raw.length).getUint32(0, true);
   if (version === 2 || version === 3 || version === 4 || version === 5) return version;
+  const plausible = version >= 1 && version <= HIGHEST_PLAUSIBLE_VERSION;
+  if (!plausible && raw.length !== SNP_REPORT_BYTES) return fail('report', length);
   const known = version === 6 ? ' (ABI 1.59)' : '';
   return unsupported('VERSION', `got ${version}${known}, this release reads 2 to 5`);
 }
@@ -160,7 +165,7 @@ function isVenice({ family, model }: Cpuid): boolean {
  * @see AMD 56860 rev. 1.58, ATTESTATION_REPORT structure
  */
 export function parseSnpReport(raw: Uint8Array): SnpReport {
-  const version = refuseUnknownVersion(raw);
+  const version = readVersion(raw);
   const report = bytes(raw, SNP_REPORT_BYTES, 'report');
   const view = new DataView(report.buffer);
   const u32 = (at: number): number => view.getUint32(at, true);
