@@ -2,7 +2,9 @@ import { type AttestationResult, signEar, toEar } from '@veritee/verifier';
 import { earKeyRefused, readEarKey, readEarProfile, usage } from './inputs.ts';
 import packageJson from './package.json' with { type: 'json' };
 
-const VERIFIER_ID = { developer: 'https://veritee.dev', build: `veritee ${packageJson.version}` };
+/** This build, as results name it. */
+export const PRODUCER = `veritee ${packageJson.version}`;
+const VERIFIER_ID = { developer: 'https://veritee.dev', build: PRODUCER };
 
 export interface EarFlags {
   readonly ear?: string;

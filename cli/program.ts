@@ -72,6 +72,7 @@ function program(ended: Ended): Command {
     .option('--request-salt <hex>', 'its salt')
     .option('--response <file>', 'the exact response body')
     .option('--response-salt <hex>', 'its salt')
+    .option('--report <file>', 'write the result as one HTML page for auditors')
     .option('--ear <profile>', 'print a signed EAT Attestation Result: veraison-2023 or ietf-2026')
     .option('--ear-key <file>', 'the private JWK (P-256 or P-384) that signs it')
     .option('--json', 'one JSON object on stdout', false)

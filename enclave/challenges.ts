@@ -37,6 +37,7 @@ export class Challenges {
   readonly #now: () => number;
   #gathering = new Map<string, { readonly nonce: Uint8Array; readonly waiters: Waiter[] }>();
   #batches: Batch[] = [];
+  #closed = false;
 
   constructor(log: EnclaveLog, now: () => number) {
     this.#log = log;
@@ -47,8 +48,10 @@ export class Challenges {
     return this.#gathering.size > 0;
   }
 
-  /** Resolves once a report covers the nonce. @throws ServiceError CHALLENGES_FULL */
+  /** Resolves once a report covers the nonce. @throws ServiceError CHALLENGES_FULL, ENCLAVE_STOPPING */
   ask(nonce: Uint8Array): Promise<LinkChallenge> {
+    if (this.#closed)
+      return Promise.reject(new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping; try again shortly'));
     const key = hex(nonce);
     let place = this.#gathering.get(key);
     if (!place) {
@@ -98,6 +101,12 @@ export class Challenges {
         for (const { resolve } of waiters) resolve({ entry, nonceIndex, noncePath, reportData: hex(reportData) });
       }
     }
+  }
+
+  /** Takes no more nonces; those gathered go into the log now, before its end entry. */
+  close(keyConfigDigests: readonly Bytes<32>[]): void {
+    this.#closed = true;
+    this.commit(keyConfigDigests);
   }
 
   /** Nobody will be answered any more. */

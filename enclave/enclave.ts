@@ -90,6 +90,7 @@ export async function startEnclave(
     const deadline = performance.now() + settings.stopWithinMs;
     while (inference.inFlight > 0 && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 10));
+    challenges.close([]);
     log.append('end', (sequence) =>
       encodeEndEntry({ sequence, issuedAt: Math.floor(now() / 1000), reason: 'stopped' }),
     );

@@ -7,6 +7,7 @@ import {
   leafHash,
   MAX_ENTRY_BYTES,
   MerkleFrontier,
+  ServiceError,
 } from '@veritee/protocol';
 import type { Outbox } from './outbox.ts';
 import type { Session } from './session.ts';
@@ -25,6 +26,7 @@ export class EnclaveLog {
   readonly #session: Session;
   readonly #outbox: Outbox;
   readonly #tree = new MerkleFrontier();
+  #ended = false;
 
   constructor(session: Session, outbox: Outbox) {
     this.#session = session;
@@ -36,13 +38,18 @@ export class EnclaveLog {
     return this.#tree.size;
   }
 
-  /** `payload` gets the sequence number it must carry. No await between number, signature and append. */
+  /**
+   * `payload` gets the sequence number it must carry. No await between number, signature and append.
+   * @throws ServiceError ENCLAVE_STOPPING after the end entry, which is the last
+   */
   append(kind: EntryKind, payload: (sequence: number) => Uint8Array): Appended {
+    if (this.#ended) throw new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping; try again shortly');
     const index = this.#tree.size;
     const entry = encodeSign1(CONTENT_TYPE[kind], payload(index), this.#session.sign);
     if (entry.length > MAX_ENTRY_BYTES) throw new RangeError(`a ${kind} entry of ${entry.length} bytes`);
     this.#tree.append(leafHash(entry));
     this.#outbox.push(FRAME.entry, entry);
+    this.#ended = kind === 'end';
     return { index, entry };
   }
 

@@ -45,7 +45,8 @@ async function main(): Promise<void> {
     );
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
-  process.on('SIGINT', () => undefined); // the terminal sends it to the whole group: the parent decides
+  // The terminal sends these to the whole group: the parent decides.
+  for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => undefined);
   process.on('message', (message) => {
     if ((message as { type?: unknown } | null)?.type === 'stop') stop('asked');
   });

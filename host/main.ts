@@ -99,7 +99,8 @@ async function main(): Promise<void> {
   const stop = (): void => void end(host, logger);
   process.once('SIGTERM', stop);
   if (process.send) {
-    process.on('SIGINT', () => undefined); // the terminal sends it to the whole group: the parent decides
+    // The terminal sends these to the whole group: the parent decides.
+    for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => undefined);
     process.once('disconnect', stop);
   } else {
     process.once('SIGINT', stop);

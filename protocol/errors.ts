@@ -65,6 +65,8 @@ export const CODES = {
   FRESHNESS_REQUIRED: { stage: 'appraise', action: 'refuse' },
   TIME_NOT_PROVEN: { stage: 'appraise', action: 'refuse' },
   SIGNING_KEY_NOT_ALLOWED: { stage: 'appraise', action: 'refuse' },
+  PLATFORM_INFO_UNKNOWN: { stage: 'appraise', action: 'refuse' },
+  MEASUREMENT_DENIED: { stage: 'appraise', action: 'refuse' },
 
   // Inference requests.
   REQUEST_TOO_LARGE: { stage: 'request', action: 'refuse', status: 413 },
@@ -148,6 +150,7 @@ export const CODES = {
   FILE_UNWRITABLE: { stage: 'usage', action: 'refuse' },
   POLICY_INVALID: { stage: 'usage', action: 'refuse' },
   TRUST_ANCHOR_INVALID: { stage: 'usage', action: 'refuse' },
+  REFERENCE_VALUES_INVALID: { stage: 'usage', action: 'refuse' },
 } as const satisfies Record<string, CodeFacts>;
 
 export interface CodeFacts {

@@ -1,5 +1,6 @@
 // Bundles each room into its own dist/: one file per door or process, other packages left as imports. Types are checked by tsc alone.
-import { rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const rooms = {
@@ -12,12 +13,10 @@ const rooms = {
   cli: ['index.ts', 'main.ts'],
 };
 
-const root = new URL('..', import.meta.url).pathname;
-const { existsSync } = await import('node:fs');
+const root = fileURLToPath(new URL('..', import.meta.url));
 await Promise.all(
   Object.entries(rooms).map(async ([room, entries]) => {
     const present = entries.filter((entry) => existsSync(`${root}${room}/${entry}`));
-    await rm(`${root}${room}/dist`, { recursive: true, force: true });
     await build({
       absWorkingDir: `${root}${room}`,
       entryPoints: Object.fromEntries(present.map((entry) => [entry.replace(/^.*\//, '').replace(/\.ts$/, ''), entry])),

@@ -1,5 +1,7 @@
 // The verifier as a browser gets it, protocol inside, minified. Holds the size of the core path (what one assessment loads;
 // parts behind a dynamic import come only when they are needed) and what must not leak in anywhere.
+
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
@@ -19,7 +21,7 @@ const FORBIDDEN = [
   'SIMULATED PLATFORM',
 ];
 
-const root = new URL('..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** The files of one bundle: those its entry imports statically, and those that come later. */
 async function bundle(contents) {

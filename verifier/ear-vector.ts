@@ -68,6 +68,7 @@ const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
     { value: AFFIRMED, allPassed: ['policy.debug', 'policy.migration', 'policy.vmpl'] },
   ],
   executables: [
+    { value: REFUSED, anyFailed: ['policy.denied-measurements'] },
     { value: UNRECOGNIZED_EXECUTABLES, anyFailed: REFERENCE_ROWS },
     // Launch measurements speak of what was booted, not of what runs now.
     { value: APPROVED_BOOT, allPassed: REFERENCE_ROWS },
@@ -83,6 +84,7 @@ const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
         'policy.tcb-order',
         'policy.provisional-firmware',
         'policy.alias-check',
+        'policy.platform-info',
       ],
     },
     { value: AFFIRMED, allPassed: ['policy.minimum-tcb'] },

@@ -92,42 +92,43 @@ function assessed(result: AttestationResult, { file }: ReportOptions): readonly 
   ];
 }
 
-const row = (cells: readonly Content[], cell: 'td' | 'th' = 'td'): Markup => {
-  const [open, close] = cell === 'td' ? [html`<td>`, html`</td>`] : [html`<th scope="col">`, html`</th>`];
-  return html`<tr>${cells.map((content) => [open, content, close])}</tr>
-`;
-};
-
-const table = (head: readonly string[], rows: readonly Markup[]): Markup => html`<table>
+const table = (head: readonly string[], rows: readonly (readonly Content[])[]): Markup => html`<table>
 <thead>
-${row(head, 'th')}</thead>
+<tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr>
+</thead>
 <tbody>
-${rows}</tbody>
+${rows.map(
+  (cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>
+`,
+)}</tbody>
 </table>
 `;
 
 const findingsTable = ({ findings }: AttestationResult): Markup =>
   table(
     ['code', 'claim', 'expected', 'found', 'source', 'what to do'],
-    findings.map(({ code, claim, expected, actual, source }) =>
-      row([html`<strong>${code}</strong>`, claim, expected, actual, source, CODES[code].action]),
-    ),
+    findings.map(({ code, claim, expected, actual, source }) => [
+      html`<strong>${code}</strong>`,
+      claim,
+      expected,
+      actual,
+      source,
+      CODES[code].action,
+    ]),
   );
 
 function checksTable({ checks }: AttestationResult): Markup {
-  const rowOf = new Map(ALL_ROWS.map((one) => [one.id, one]));
+  const rowOf = new Map(ALL_ROWS.map((row) => [row.id, row]));
   return table(
     ['outcome', 'check', 'claim', 'expected', 'found', 'source'],
-    checks.map(({ id, outcome, detail, expected, actual }) => {
-      const { claim = '', source = '' } = rowOf.get(id) ?? {};
-      return html`<tr><td class="${outcome}">${MARK[outcome]} ${outcome}</td><td><code>${id}</code></td>${[
-        claim,
-        expected ?? '',
-        actual ?? detail,
-        source,
-      ].map((content) => html`<td>${content}</td>`)}</tr>
-`;
-    }),
+    checks.map(({ id, outcome, detail, expected, actual }) => [
+      html`<span class="${outcome}">${MARK[outcome]} ${outcome}</span>`,
+      html`<code>${id}</code>`,
+      rowOf.get(id)?.claim ?? '',
+      expected ?? '',
+      actual ?? detail,
+      rowOf.get(id)?.source ?? '',
+    ]),
   );
 }
 

@@ -60,12 +60,7 @@ export async function fetchEndorsements(
   }
   const line = verifyLine(reportPath, paths, options.trustAnchor);
   if (options.json) printJson({ files: paths, verify: line });
-  else
-    print(
-      `These verify the report:\n${Object.values(paths)
-        .map((one) => `  ${one}`)
-        .join('\n')}\nNow: ${line}`,
-    );
+  else print(['These verify the report:', ...Object.values(paths).map((one) => `  ${one}`), `Now: ${line}`].join('\n'));
   return EXIT.done;
 }
 
@@ -119,12 +114,14 @@ function outputPaths(folder: string, { signingKey }: SnpReport): OutputPaths {
 
 /** The intermediate alone is what `verify` wants. The root of `chain` has been found equal to the anchor that verified. */
 function outputsOf(paths: OutputPaths, { leaf, chain, crl }: Endorsements): Output[] {
-  const certificates = [leaf, chain].flatMap((one) => readCertificates(one, 'chain'));
-  const [leafDer, ...others] = certificates.map((der) => new X509Certificate(der));
-  const intermediate = others.find(({ issuer, subject }) => issuer !== subject);
-  if (!leafDer || !intermediate) throw new TypeError('a verified chain without an intermediate');
+  const certificates = [leaf, chain]
+    .flatMap((one) => readCertificates(one, 'chain'))
+    .map((der) => new X509Certificate(der));
+  const signer = certificates.find(({ subject }) => /^CN=SEV-V[CL]EK$/m.test(subject));
+  const intermediate = certificates.find((one) => one !== signer && one.issuer !== one.subject);
+  if (!signer || !intermediate) throw new TypeError('a verified chain without its parts');
   return [
-    { path: paths.leaf, content: new Uint8Array(leafDer.raw) },
+    { path: paths.leaf, content: new Uint8Array(signer.raw) },
     { path: paths.intermediate, content: intermediate.toString() },
     { path: paths.chain, content: chain },
     { path: paths.crl, content: crl },

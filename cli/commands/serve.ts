@@ -10,7 +10,7 @@ export interface ServeOptions extends Omit<ServiceOptions, 'onRestart'> {
   readonly surviveParent: boolean;
 }
 
-/** Runs until SIGTERM or SIGINT, or until the process that started it ends. */
+/** Runs until SIGTERM, SIGINT or SIGHUP, or until the process that started it ends. */
 export async function serve(options: ServeOptions): Promise<number> {
   const asked = new AbortController();
   const ended = untilAsked(options.surviveParent).then((reason) => {
@@ -47,6 +47,7 @@ function untilAsked(surviveParent: boolean): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));
+    process.once('SIGHUP', () => resolve('SIGHUP'));
     if (surviveParent) return;
     const parent = process.ppid;
     setInterval(() => {

@@ -1,8 +1,8 @@
-import { assess, type Expected, type Kind, toJson } from '@veritee/verifier';
-import { type EarFlags, readEarFlags } from '../ear.ts';
+import { assess, type Expected, type Kind, renderHtml, toJson } from '@veritee/verifier';
+import { type EarFlags, PRODUCER, readEarFlags } from '../ear.ts';
 import { exitOfVerdict } from '../exit.ts';
 import { readAnchors, readCrl, readEndorsement, readNonce, readPolicy, readSalt, readTime, usage } from '../inputs.ts';
-import { print, printJson, readInput, say } from '../io.ts';
+import { checkOutputs, print, printJson, readInput, say, writeOutputs } from '../io.ts';
 import { renderHead, renderResult } from '../render.ts';
 
 const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl'];
@@ -20,6 +20,7 @@ export interface VerifyOptions extends EarFlags {
   readonly requestSalt?: string;
   readonly response?: string;
   readonly responseSalt?: string;
+  readonly report?: string;
   readonly json: boolean;
 }
 
@@ -29,8 +30,10 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
   const signEar = await readEarFlags(options);
   const policy = options.policy === 'builtin:authenticity' ? options.policy : await readPolicy(options.policy);
   const expected = await readExpected(options);
+  const file = await readInput(path);
+  if (options.report !== undefined) await checkOutputs([options.report]);
   const result = await assess({
-    file: await readInput(path),
+    file,
     ...(kind ? { kind } : {}),
     policy,
     at: readTime(options.at),
@@ -40,6 +43,10 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
     evidence: await Promise.all(options.evidence.map(readInput)),
     expected,
   });
+  if (options.report !== undefined) {
+    const content = renderHtml(result, { file: { name: path, content: file }, producer: PRODUCER });
+    await writeOutputs([{ path: options.report, content }]);
+  }
   const ear = await signEar?.(result, expected.nonce);
   if (options.json) printJson({ ...toJson(result), ...(ear === undefined ? {} : { ear }) });
   else if (ear === undefined) print(renderResult(result));

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { compactVerify, importJWK, type JWK } from 'jose';
@@ -117,5 +117,32 @@ describe.concurrent('verify --ear', () => {
     const ran = await veritee(['verify', ...good, '--ear', 'veraison-2023', '--ear-key', file]);
     expect(ran.status).toBe(2);
     expect(ran.stdout + ran.stderr).not.toContain(secret);
+  });
+});
+
+describe.concurrent('verify --report', () => {
+  test('writes one page that says which bytes it speaks of, and prints what it would have printed', async () => {
+    const page = path.join(folder, 'report.html');
+    const ran = await veritee(['verify', ...good, '--report', page]);
+    expect(ran).toEqual({ ...(await veritee(['verify', ...good])), stderr: '' });
+    expect(ran.status).toBe(0);
+    const text = readFileSync(page, 'utf8');
+    expect(text).toMatch(/^<!doctype html>/);
+    expect(text).toContain(createHash('sha256').update(readFileSync(good[0]!)).digest('hex'));
+    await veritee(['verify', ...good, '--report', `${page}.2`]);
+    expect(readFileSync(`${page}.2`, 'utf8')).toBe(text);
+  });
+
+  test('of a refusal too', async () => {
+    const page = path.join(folder, 'refusal.html');
+    expect((await veritee(['verify', ...forged, '--report', page])).status).toBe(1);
+    expect(readFileSync(page, 'utf8')).toContain('Do not rely on this receipt.');
+  });
+
+  test('where it cannot be written is said before anything is verified', async () => {
+    const nowhere = path.join(folder, 'nowhere', 'report.html');
+    const refusal = await refusalOf(['verify', ...good, '--report', nowhere]);
+    expect(refusal).toEqual({ status: 2, code: 'FILE_UNWRITABLE' });
+    expect(await refusalOf(['verify', ...good, '--report', folder])).toEqual(refusal);
   });
 });

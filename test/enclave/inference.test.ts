@@ -5,7 +5,7 @@ import { Inference, type InferenceSettings } from '../../enclave/inference.ts';
 import type { LoadedModel, Repository } from '../../enclave/models/repository.ts';
 import type { InnerRequest, InnerResponse } from '../../enclave/request.ts';
 import { fromBase64url, fromHex, hex } from '../../protocol/bytes.ts';
-import { parseEntry, type Statement } from '../../protocol/entries.ts';
+import { encodeEndEntry, parseEntry, type Statement } from '../../protocol/entries.ts';
 import { type Code, ServiceError } from '../../protocol/errors.ts';
 import { HEADER } from '../../protocol/link.ts';
 import type { Tensor } from '../../protocol/tensor.ts';
@@ -193,6 +193,25 @@ describe('inference', () => {
       { ...stopping, size: 1 },
     ])
       expect(log.size).toBe(size);
+  });
+
+  test('a request that outlasts the stop gets no entry after the end', async () => {
+    const { send, engine, log } = make();
+    let finish: () => void = () => undefined;
+    const { run } = engine;
+    engine.run = async (...args) => {
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return run(...args);
+    };
+    const late = send(GOOD);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    log.append('end', (sequence) => encodeEndEntry({ sequence, issuedAt: 1, reason: 'stopped' }));
+    finish();
+    const response = await late;
+    expect(response).toMatchObject({ status: 503, entry: null });
+    expect(codeOf(response)).toBe('ENCLAVE_STOPPING');
   });
 
   test('a body that breaks off is nobody’s request: no entry', async () => {

@@ -1,5 +1,6 @@
 import {
   encodeEndEntry,
+  encodeKeyEntry,
   FRAME,
   fromHex,
   type Hash,
@@ -19,11 +20,13 @@ import { Ticker } from '../../enclave/ticker.ts';
 import { FakeAttester, framesOf, makeLog, silent, until } from './parts.ts';
 
 const end = (sequence: number) => encodeEndEntry({ sequence, issuedAt: 1, reason: 'stopped' });
+const key = (sequence: number) =>
+  encodeKeyEntry({ sequence, issuedAt: 1, config: Uint8Array.of(1), notBefore: 1, notAfter: 2 });
 
 describe('log', () => {
   test('starts with the session claims and numbers every entry by its leaf index, signed by the session', async () => {
     const { log, session, outbox } = makeLog();
-    for (let i = 1; i < 40; i++) expect(log.append('end', end).index).toBe(i);
+    for (let i = 1; i < 40; i++) expect(log.append('key', key).index).toBe(i);
     const entries = (await framesOf(outbox)).map(({ body }) => body);
     expect(entries).toHaveLength(40);
     for (const [i, raw] of entries.entries()) {
@@ -39,10 +42,25 @@ describe('log', () => {
   });
 });
 
+describe('the end entry', () => {
+  test('is the last: nothing is appended after it, and late nonces are refused', async () => {
+    const { log, challenges } = makeLog();
+    const early = challenges.ask(new Uint8Array(8));
+    challenges.close([]);
+    log.append('end', end);
+    expect(log.size).toBe(3); // session, challenges, end
+    expect(() => log.append('key', key)).toThrow(expect.objectContaining({ code: 'ENCLAVE_STOPPING' }));
+    await expect(challenges.ask(new Uint8Array(8))).rejects.toMatchObject({ code: 'ENCLAVE_STOPPING' });
+    expect(log.size).toBe(3);
+    challenges.covered(3, new Uint8Array(64) as never);
+    expect((await early).entry).toBe(1);
+  });
+});
+
 describe('outbox', () => {
   test('keeps records until they are acknowledged and replays from any position it still holds', async () => {
     const { log, outbox } = makeLog();
-    for (let i = 1; i < 10; i++) log.append('end', end);
+    for (let i = 1; i < 10; i++) log.append('key', key);
     expect(await framesOf(outbox)).toHaveLength(10);
     outbox.acknowledge(4);
     const frames = await framesOf(outbox);
@@ -54,7 +72,7 @@ describe('outbox', () => {
 
   test('refuses new work at the bound and takes it again once the host has caught up', () => {
     const { log, outbox } = makeLog({ maxRecords: 3, maxBytes: 1 << 20 });
-    log.append('end', end);
+    log.append('key', key);
     const release = outbox.reserve();
     expect(() => outbox.reserve()).toThrow(expect.objectContaining({ code: 'LOG_BACKLOG_FULL' }));
     release();
@@ -86,7 +104,7 @@ describe('ticks', () => {
     const { log, outbox, session, attester, ticker } = make();
     ticker.poke();
     for (let i = 0; i < 200; i++) {
-      log.append('end', end);
+      log.append('key', key);
       ticker.poke();
       if (i % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 3));
     }

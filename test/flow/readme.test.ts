@@ -1,9 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder, useReadyMadeChip } from '../support/cli.ts';
 import { ROOT } from '../support/shared.ts';
 
@@ -26,6 +26,15 @@ async function freePort(): Promise<string> {
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   return String(port);
+}
+
+/** Ends a shell and all that it started. */
+function endGroup(shell: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(-shell, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has all ended
+  }
 }
 
 const tools = ['bash', 'curl', 'sha256sum', 'npx'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
@@ -63,8 +72,9 @@ describe.skipIf(tools.length > 0)("the README's examples", () => {
     shell.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
+    onTestFinished(() => endGroup(shell.pid as number, 'SIGKILL'));
     const status = await new Promise((resolve) => shell.once('exit', resolve));
-    process.kill(-(shell.pid as number), 'SIGTERM'); // the service it left in the background
+    endGroup(shell.pid as number, 'SIGTERM'); // the service it left in the background
     await new Promise((resolve) => shell.once('close', resolve));
     expect(status, stdout + stderr).toBe(0);
 

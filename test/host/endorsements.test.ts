@@ -149,6 +149,8 @@ describe('addresses', () => {
 describe('politeness', () => {
   test('one request at a time, and one for all who ask the same', async () => {
     const fetcher = fetcherOf();
+    // Long enough for a second request to arrive, if one were sent.
+    kds.always = (res, req) => void setTimeout(() => kds.truth(res, req), 30);
     const calls = Array.from({ length: 10 }, () => [fetcher.get(vcekKey()), fetcher.get(CHAIN), fetcher.get(CRL)]);
     const all = await Promise.all(calls.flat());
     expect(kds.requests).toHaveLength(3);
@@ -259,7 +261,7 @@ describe('politeness', () => {
   });
 
   test('an answer that takes long is told once', async () => {
-    vi.useFakeTimers();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => void vi.useRealTimers());
     const never = (_url: unknown, { signal }: RequestInit = {}) =>
       new Promise<Response>((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
@@ -287,7 +289,13 @@ describe('politeness', () => {
 });
 
 describe('failures', () => {
-  const short = { requestTimeoutMs: 150 };
+  /** Lets the time of one request pass as soon as the service has begun not to answer. */
+  const slowly =
+    (handler: Handler): Handler =>
+    (res, req) => {
+      handler(res, req);
+      vi.advanceTimersByTime(30_000);
+    };
 
   test.each<[string, () => Handler]>([
     ['500', () => answer(500, 'oops')],
@@ -295,11 +303,13 @@ describe('failures', () => {
     ['408', () => answer(408)],
     ['a reset', () => reset],
     ['an answer that breaks off', () => truncated(kds.crl)],
-    ['no answer', () => hang],
-    ['an answer that stalls', () => stall(kds.crl)],
+    ['no answer', () => slowly(hang)],
+    ['an answer that stalls', () => slowly(stall(kds.crl))],
   ])('%s, twice, then the truth', async (_what, handler) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     kds.next.push(handler(), handler());
-    const { bytes: found, source } = await fetcherOf(tempFolder(), short).get(CRL);
+    const { bytes: found, source } = await fetcherOf().get(CRL);
     expect(Buffer.from(found).equals(kds.crl)).toBe(true);
     expect(source).toBe('service');
     expect(kds.requests).toHaveLength(3);

@@ -50,7 +50,7 @@ export class FakeKds {
     this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce);
     res.once('close', () => this.#atOnce--);
     this.requests.push(req.url ?? '');
-    (this.next.shift() ?? this.always ?? this.#truth)(res, req);
+    (this.next.shift() ?? this.always ?? this.truth)(res, req);
   });
 
   constructor(chip: SimulatedAmdSp) {
@@ -82,7 +82,7 @@ export class FakeKds {
     return new Promise((resolve) => this.#server.close(() => resolve()));
   }
 
-  readonly #truth: Handler = (res, req) => {
+  readonly truth: Handler = (res, req) => {
     const { vcek } = this.chip.certificates;
     const hwId = Buffer.from(this.chip.chipId).toString('hex');
     if (req.url?.endsWith('/Genoa/cert_chain')) return answer(200, this.chain)(res, req);

@@ -138,6 +138,7 @@ describe('each rule, broken by one change', () => {
     ['policy.ciphertext-hiding', 'GUEST_POLICY_WEAK', { snp: { ciphertextHiding: 'require' } }],
     ['policy.page-swap-disabled', 'GUEST_POLICY_WEAK', { snp: { pageSwapDisabled: 'require' } }],
     ['policy.alias-check', 'ALIAS_CHECK_MISSING', { report: (f) => ({ platformInfo: f.platformInfo & ~0x20n }) }],
+    ['policy.platform-info', 'PLATFORM_INFO_UNKNOWN', { report: (f) => ({ platformInfo: f.platformInfo | 0x40n }) }],
     ['policy.masked-chip-id', 'CHIP_ID_MASKED', { report: () => ({ chipId: new Uint8Array(64) as never }) }],
     ['policy.chips', 'CHIP_NOT_ALLOWED', { snp: { chips: ['aa'.repeat(64)] } }],
     ['policy.crl', 'CRL_REQUIRED', { snp: { crl: { maxAgeDays: 30 } } }],

@@ -29,6 +29,7 @@ const fullPolicy = (): Json =>
               notAfter: '2027-01-01T00:00:00Z',
             },
           ],
+          deniedMeasurements: [h(48)],
           models: [
             { files: { 'model.onnx': h(32), 'weights/part-0.bin': h(32) } },
             { name: 'm', version: '1', digest: h(32) },
@@ -37,6 +38,18 @@ const fullPolicy = (): Json =>
           existedBy: 'required',
         },
         {
+          referenceValues: [
+            ...strictPolicy().sevSnp.referenceValues,
+            {
+              name: 'shapes',
+              measurements: [h(48), h(48)],
+              hostData: 'unused',
+              vmpl: 0,
+              idKeyDigest: h(48),
+              authorKeyDigest: h(48),
+              notAfter: '2027-01-01T00:00:00Z',
+            },
+          ],
           products: ['Milan', 'Turin'],
           minimumTcb: [
             { product: 'Milan', cpuidModels: 'any', bootloader: 1, tee: 0, snp: 2, microcode: 3 },
@@ -89,7 +102,7 @@ function changed(at: Place, change: (parent: Record<Step, Json>, last: Step) => 
   return policy;
 }
 
-const OPTIONAL = /^policy\.models\[\d\]\.(name|version)$|\.files\.|\.\$comment$/;
+const OPTIONAL = /^policy\.models\[\d\]\.(name|version)$|\.files\.|\.\$comment$|referenceValues\[\d\]\.notAfter$/;
 const everyPlace = [...places(fullPolicy())];
 const members = everyPlace.filter((at) => typeof at.at(-1) === 'string');
 
@@ -105,7 +118,10 @@ describe('a policy is complete data', () => {
     (text, at) => {
       const without = changed(at, (parent, last) => delete parent[last]);
       // Without the member that tells the two forms apart, it is the other form that is incomplete.
-      const asked = text.replace('.builtin', '.name').replace('models[0].files', 'models[0].digest');
+      const asked = text
+        .replace('.builtin', '.name')
+        .replace('models[0].files', 'models[0].digest')
+        .replace('.measurements', '.measurement');
       expect(refusedAt(without)).toBe(OPTIONAL.test(text) ? 'accepted' : asked);
     },
   );
@@ -138,6 +154,7 @@ describe('a policy is complete data', () => {
           [value].flat().every((v) => typeof v === 'string')
         )
           continue; // free text
+        if (text === 'policy.deniedMeasurements' && Array.isArray(value) && value.length === 0) continue; // denies none
         expect(refusedAt(policy).startsWith(text), `${text} = ${JSON.stringify(value)}`).toBe(true);
         refused++;
       }
@@ -200,6 +217,11 @@ describe('a policy is complete data', () => {
       strictPolicy({ models: [{ files: { a: h(32) }, digest: h(32) }] }),
     ],
     ['a path that climbs', 'policy.models[0].files.../a', strictPolicy({ models: [{ files: { '../a': h(32) } }] })],
+    [
+      'both one measurement and several',
+      'policy.sevSnp.referenceValues[0].measurement',
+      strictPolicy({}, { referenceValues: [{ ...strictPolicy().sevSnp.referenceValues[0], measurements: [h(48)] }] }),
+    ],
     ['no file', 'policy.models[0].files', strictPolicy({ models: [{ files: {} }] })],
   ];
   test.each(cases)('%s is refused at its path', (_, path, json) => {
@@ -207,11 +229,15 @@ describe('a policy is complete data', () => {
   });
 
   test('30 February is no date', () => {
-    const at = ['anchors', 1, 'notAfter'];
-    const policy = changed(at, (parent, last) => {
-      parent[last] = '2027-02-30T00:00:00Z';
-    });
-    expect(refusedAt(policy)).toBe('policy.anchors[1].notAfter');
+    for (const at of [
+      ['anchors', 1, 'notAfter'],
+      ['sevSnp', 'referenceValues', 1, 'notAfter'],
+    ]) {
+      const policy = changed(at, (parent, last) => {
+        parent[last] = '2027-02-30T00:00:00Z';
+      });
+      expect(refusedAt(policy)).toBe(pathText(at));
+    }
   });
 
   test('comments may stand in every object and must be text', () => {
@@ -254,6 +280,10 @@ describe('models', () => {
 });
 
 describe('the digest of a policy', () => {
+  const reference = (change: object) => ({
+    referenceValues: [{ ...strictPolicy().sevSnp.referenceValues[0], ...change }],
+  });
+
   test('leaves out comments and the order of members', () => {
     const { id, ...rest } = strictPolicy();
     const same = { ...rest, id, $comment: 'other words' };
@@ -267,6 +297,10 @@ describe('the digest of a policy', () => {
       strictPolicy({ strength: 'session-signed' }),
       strictPolicy({ sevSnp: 'refuse' }),
       strictPolicy({}, { smt: 'forbid' }),
+      strictPolicy({ deniedMeasurements: [h(48)] }),
+      strictPolicy({}, reference({ measurement: h(48) })),
+      strictPolicy({}, reference({ notAfter: '2027-01-01T00:00:00Z' })),
+      strictPolicy({}, reference({ notAfter: '2028-01-01T00:00:00Z' })),
       strictPolicy({}, { chips: [h(64)] }),
       strictPolicy({ models: [{ digest: h(32) }] }),
     ];

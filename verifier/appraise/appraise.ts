@@ -4,10 +4,12 @@ import type { Verified } from '../receipt/verify.ts';
 import { checkExpected, type Expectations } from './expected.ts';
 import type { AppraisalPolicy } from './policy.ts';
 import { runReceiptRules } from './receipt-rules.ts';
+import { checkDenied, DENIED_ROW } from './reference-values.ts';
 import { runSnpRules } from './snp-rules.ts';
 
 export const PLATFORM_ROWS: readonly CheckRow[] = [
   { id: 'policy.platform', claim: 'platform', source: 'verifier/policy.schema.json' },
+  DENIED_ROW,
 ];
 
 /**
@@ -26,6 +28,7 @@ export function appraise(
   const { platform } = verified.snp.anchor;
   if (policy.sevSnp === 'refuse') log.fail('policy.platform', 'PLATFORM_NOT_ALLOWED', 'not SEV-SNP', platform);
   else log.pass('policy.platform', platform);
+  checkDenied(verified.snp.report.measurement, policy, log);
   runSnpRules({ snp: verified.snp, tcb: verified.tcb, at }, policy.sevSnp === 'refuse' ? null : policy.sevSnp, log);
   runReceiptRules(verified, nonce, policy, log);
   return { nonce };

@@ -30,6 +30,7 @@ export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]):
       `Drafted from ${A_FILE[result.kind]}, verified at ${result.at.toISOString()}. It accepts the program that made this`,
       'file: compare its measurement with that of a build you trust before you rely on it.',
       'anchors: roots that may vouch. nitro: this release verifies no Nitro evidence.',
+      'deniedMeasurements: builds withdrawn, refused whatever else lists them.',
       'models: "any", or a list; the digests decide.',
       'freshness: "nonce-required" refuses whatever does not bear your own nonce, so also every file from an archive.',
       'existedBy: "required" asks for a time proven by an outside clock, which no file of this release carries.',
@@ -41,6 +42,7 @@ export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]):
     anchors: [...(real ? [{ $comment: 'AMD’s own roots.', builtin: 'amd' }] : []), ...anchors.map(draftAnchor)],
     sevSnp: draftSnp(claims),
     nitro: 'refuse',
+    deniedMeasurements: [],
     models: draftModels(result),
     freshness: 'not-required',
     existedBy: 'not-required',
@@ -87,6 +89,7 @@ function draftSnp(claims: SnpClaims): JsonObject {
       'singleSocket to pageSwapDisabled: defences the guest’s owner can demand, required where this guest demands them.',
       'provisionalFirmware: "forbid" refuses hosts that load firmware or microcode without committing it, as clouds do at times.',
       'aliasCheck: whether the firmware has ruled out lying memory modules (BadRAM).',
+      'unknownPlatformInfo: PLATFORM_INFO bits that this release has no name for.',
       'chips: "any", or the CHIP_IDs of machines you know. maskedChipId: reports that hide their chip.',
       'vlek: keys that a cloud provider holds. crl: {"maxAgeDays": 30} asks for a current revocation list at each check.',
     ].join(' '),
@@ -105,6 +108,7 @@ function draftSnp(claims: SnpClaims): JsonObject {
     pageSwapDisabled: requireIf(guestPolicy['pageSwapDisable']),
     provisionalFirmware: provisional ? 'allow' : 'forbid',
     aliasCheck: requireIf(platformInfo['aliasCheckComplete']),
+    unknownPlatformInfo: platformInfo['unknownBits'] === '0x0' ? 'forbid' : 'allow',
     chips: 'any',
     maskedChipId: 'forbid',
     vlek: claims.cspId === null ? 'forbid' : { cspIds: [claims.cspId] },
@@ -115,7 +119,8 @@ function draftSnp(claims: SnpClaims): JsonObject {
 const draftReferenceValue = (claims: SnpClaims): JsonObject => ({
   $comment:
     'One build as launched; a report must match every part of one value. hostData "unused" leaves HOST_DATA uncompared: ' +
-    'right only where the measurement covers the whole program.',
+    'right only where the measurement covers the whole program. Name the build; "measurements": […] in place of ' +
+    '"measurement" takes one for each shape it is launched in, and "notAfter": "2027-01-31T00:00:00Z" lets it expire.',
   name: `as seen: ${hex(claims.measurement).slice(0, 16)}`,
   measurement: hex(claims.measurement),
   hostData: hex(claims.hostData),

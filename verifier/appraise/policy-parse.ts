@@ -30,6 +30,7 @@ export function parsePolicy(json: unknown): AppraisalPolicy {
     anchors: policy.item('anchors').list(1).map(readAnchor),
     sevSnp: refused(policy.item('sevSnp')) ?? readSnp(policy.item('sevSnp').object()),
     nitro: policy.item('nitro').word('refuse'),
+    deniedMeasurements: readMeasurements(policy.item('deniedMeasurements'), 0),
     models: anything(policy.item('models')) ?? policy.item('models').list(1).map(readModel),
     freshness: policy.item('freshness').word('nonce-required', 'not-required'),
     existedBy: policy.item('existedBy').word('required', 'not-required'),
@@ -104,6 +105,7 @@ function readSnp(snp: Fields): SnpPolicy {
     pageSwapDisabled: required('pageSwapDisabled'),
     provisionalFirmware: allowed('provisionalFirmware'),
     aliasCheck: required('aliasCheck'),
+    unknownPlatformInfo: allowed('unknownPlatformInfo'),
     chips:
       anything(snp.item('chips')) ??
       snp
@@ -123,7 +125,10 @@ function readReferenceValues(item: Item): SnpPolicy['referenceValues'] {
   return item.list(1).map(readReferenceValue);
 }
 
-function readReferenceValue(item: Item): ReferenceValue {
+const readMeasurements = (item: Item, least: number): readonly Bytes<48>[] =>
+  item.list(least).map((one) => one.hex(48));
+
+export function readReferenceValue(item: Item): ReferenceValue {
   const value = item.object();
   const unusedOr = <N extends number>(name: string, n: N): Bytes<N> | 'unused' => {
     const part = value.item(name);
@@ -131,11 +136,14 @@ function readReferenceValue(item: Item): ReferenceValue {
   };
   const reference = {
     name: value.item('name').text(),
-    measurement: value.item('measurement').hex(48),
+    measurements: value.has('measurements')
+      ? readMeasurements(value.item('measurements'), 1)
+      : [value.item('measurement').hex(48)],
     hostData: unusedOr('hostData', 32),
     vmpl: value.item('vmpl').integer(0, 3),
     idKeyDigest: unusedOr('idKeyDigest', 48),
     authorKeyDigest: unusedOr('authorKeyDigest', 48),
+    notAfter: value.has('notAfter') ? value.item('notAfter').date() : null,
   };
   value.end();
   return reference;

@@ -14,14 +14,17 @@ export type PolicyAnchor = { readonly builtin: 'amd' } | TrustAnchor;
 
 /** One build as launched. All parts belong together: a report has to match one value in every part. */
 export interface ReferenceValue {
+  /** Of the build: `acme-inference 1.4.2`. */
   readonly name: string;
-  /** MEASUREMENT, the launch digest. */
-  readonly measurement: Bytes<48>;
+  /** MEASUREMENT, the launch digest; one for each shape the build is launched in, such as a number of vCPUs. */
+  readonly measurements: readonly Bytes<48>[];
   /** `unused` only where the measurement covers the whole program; in confidential containers HOST_DATA names it. */
   readonly hostData: Bytes<32> | 'unused';
   readonly vmpl: number;
   readonly idKeyDigest: Bytes<48> | 'unused';
   readonly authorKeyDigest: Bytes<48> | 'unused';
+  /** The build is known no more after this time. */
+  readonly notAfter: Date | null;
 }
 
 /** Compared part by part. Microcode numbers are per die, so a floor may name the CPUID models it is for. */
@@ -50,6 +53,8 @@ export interface SnpPolicy {
   /** Firmware not yet committed can be rolled back by the host. */
   readonly provisionalFirmware: 'forbid' | 'allow';
   readonly aliasCheck: 'require' | 'not-required';
+  /** PLATFORM_INFO bits without a name: a newer chip or firmware may set one, and nobody here knows what it means. */
+  readonly unknownPlatformInfo: 'forbid' | 'allow';
   readonly chips: 'any' | readonly Bytes<64>[];
   readonly maskedChipId: 'forbid' | 'allow';
   readonly vlek: 'forbid' | 'allow' | { readonly cspIds: readonly string[] };
@@ -74,6 +79,8 @@ export interface AppraisalPolicy {
   readonly anchors: readonly PolicyAnchor[];
   readonly sevSnp: 'refuse' | SnpPolicy;
   readonly nitro: 'refuse';
+  /** Builds withdrawn: refused whatever else lists them. */
+  readonly deniedMeasurements: readonly Bytes<48>[];
   readonly models: 'any' | readonly ModelRule[];
   readonly freshness: 'nonce-required' | 'not-required';
   readonly existedBy: 'required' | 'not-required';
@@ -118,12 +125,14 @@ export const AUTHENTICITY: AppraisalPolicy = mintPolicy({
     pageSwapDisabled: 'not-required',
     provisionalFirmware: 'allow',
     aliasCheck: 'not-required',
+    unknownPlatformInfo: 'allow',
     chips: 'any',
     maskedChipId: 'forbid',
     vlek: 'allow',
     crl: 'not-required',
   },
   nitro: 'refuse',
+  deniedMeasurements: [],
   models: 'any',
   freshness: 'not-required',
   existedBy: 'not-required',

@@ -1,11 +1,18 @@
-/** Rows over reference values: a report has to match one value in every part. */
+/** Rows over reference values: a report has to match one build in every part. */
 import { type Bytes, equalBytes, hex } from '@veritee/protocol';
-import type { ReferenceValue, SnpPolicy } from './policy.ts';
+import type { CheckLog, CheckRow } from '../checks.ts';
+import type { AppraisalPolicy, ReferenceValue, SnpPolicy } from './policy.ts';
 import type { SnpFacts, SnpRule } from './snp-rules.ts';
+
+/** A build expires as certificates do: `notAfter` is its last moment. */
+export const hasExpired = ({ notAfter }: ReferenceValue, at: Date): boolean => notAfter !== null && at > notAfter;
+
+const isMeasured = ({ measurements }: ReferenceValue, { snp }: SnpFacts): boolean =>
+  measurements.some((measurement) => equalBytes(measurement, snp.report.measurement));
 
 // Parts of a reference value, in the order in which they narrow down what a report can be.
 const PARTS = {
-  measurement: (value: ReferenceValue, { snp }: SnpFacts) => equalBytes(value.measurement, snp.report.measurement),
+  measurement: (value: ReferenceValue, facts: SnpFacts) => isMeasured(value, facts) && !hasExpired(value, facts.at),
   hostData: (value: ReferenceValue, { snp }: SnpFacts) => isOrUnused(value.hostData, snp.report.hostData),
   vmpl: (value: ReferenceValue, { snp }: SnpFacts) => value.vmpl === snp.report.vmpl,
   idKeyDigest: (value: ReferenceValue, { snp }: SnpFacts) => isOrUnused(value.idKeyDigest, snp.report.idKeyDigest),
@@ -43,3 +50,34 @@ export function referenceRule(
 }
 
 export const hexOrWord = (value: Uint8Array | string): string => (typeof value === 'string' ? value : hex(value));
+
+/** A build as a policy names it, with all that it can measure to. */
+export function buildText({ name, measurements, notAfter }: ReferenceValue): string {
+  const until = notAfter ? `, until ${notAfter.toISOString()}` : '';
+  return `${measurements.map(hex).join(' or ')} (${JSON.stringify(name)}${until})`;
+}
+
+/** The measurement a report has, and which build it is, if any. */
+export function measuredText(facts: SnpFacts, policy: SnpPolicy): string {
+  const measurement = hex(facts.snp.report.measurement);
+  const measured = valuesOf(policy).filter((value) => isMeasured(value, facts));
+  const build = measured.find((value) => !hasExpired(value, facts.at)) ?? measured[0];
+  if (!build) return measurement;
+  const expired = hasExpired(build, facts.at) ? `, which expired at ${build.notAfter?.toISOString()}` : '';
+  return `${measurement} (${JSON.stringify(build.name)}${expired})`;
+}
+
+export const DENIED_ROW: CheckRow = {
+  id: 'policy.denied-measurements',
+  claim: 'MEASUREMENT',
+  source: 'verifier/policy.schema.json, deniedMeasurements',
+};
+
+/** A withdrawn build is refused whatever reference value names it, and under a policy that names none. */
+export function checkDenied(measurement: Bytes<48>, { deniedMeasurements }: AppraisalPolicy, log: CheckLog): void {
+  const { id } = DENIED_ROW;
+  if (deniedMeasurements.length === 0) log.skip(id, 'the policy denies none');
+  else if (deniedMeasurements.some((denied) => equalBytes(denied, measurement))) {
+    log.fail(id, 'MEASUREMENT_DENIED', 'a measurement that the policy does not deny', hex(measurement));
+  } else log.pass(id, `none of the ${deniedMeasurements.length} denied`);
+}

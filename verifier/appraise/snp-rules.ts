@@ -8,7 +8,7 @@ import { meetsTcb, tcbText } from '../snp/tcb.ts';
 import type { VerifiedSnp } from '../snp/verify.ts';
 import type { SnpTcbs } from './claims.ts';
 import type { SnpPolicy } from './policy.ts';
-import { hexOrWord, referenceRule } from './reference-values.ts';
+import { buildText, hexOrWord, measuredText, referenceRule } from './reference-values.ts';
 import { floorText, launchFloors, meetsFloor, reportedFloors } from './tcb-floors.ts';
 
 export interface SnpFacts {
@@ -27,7 +27,7 @@ export interface SnpRule extends CheckRow {
   readonly unknown?: string;
   readonly expected: (policy: SnpPolicy, facts: SnpFacts) => string;
   readonly holds: (facts: SnpFacts, policy: SnpPolicy) => boolean;
-  readonly actual: (facts: SnpFacts) => string;
+  readonly actual: (facts: SnpFacts, policy: SnpPolicy) => string;
 }
 
 const MS_PER_DAY = 86_400_000;
@@ -67,9 +67,9 @@ export const SNP_RULES: readonly SnpRule[] = [
       claim: 'MEASUREMENT',
       source: 'AMD 56860, launch digest',
       unknown: 'by an unidentified program: the launch measurement was compared with no reference value',
-      actual: ({ snp }) => hex(snp.report.measurement),
+      actual: measuredText,
     },
-    ({ measurement }) => hex(measurement),
+    buildText,
   ),
   referenceRule(
     'hostData',
@@ -282,6 +282,17 @@ export const SNP_RULES: readonly SnpRule[] = [
     actual: ({ snp }) => onOff(snp.report.platformInfo.aliasCheckComplete),
   },
   {
+    id: 'policy.platform-info',
+    code: 'PLATFORM_INFO_UNKNOWN',
+    claim: 'PLATFORM_INFO',
+    source: 'AMD 56860, PLATFORM_INFO, reserved bits',
+    optedOut: ({ unknownPlatformInfo }) => unknownPlatformInfo === 'allow',
+    unknown: 'platform info: what bits mean that this release has no name for',
+    expected: () => 'no unknown bit',
+    holds: ({ snp }) => snp.report.platformInfo.unknownBits === 0n,
+    actual: ({ snp }) => `0x${snp.report.platformInfo.unknownBits.toString(16)}`,
+  },
+  {
     id: 'policy.masked-chip-id',
     code: 'CHIP_ID_MASKED',
     claim: 'CHIP_ID',
@@ -342,7 +353,7 @@ export function runSnpRules(facts: SnpFacts, policy: SnpPolicy | null, log: Chec
     if (!policy) log.skip(rule.id, 'the policy refuses this platform');
     else if (rule.applies && !rule.applies(facts)) log.skip(rule.id, `does not apply to a ${facts.snp.signer}`);
     else if (rule.optedOut(policy, facts)) log.skip(rule.id, 'the policy does not ask', rule.unknown);
-    else if (rule.holds(facts, policy)) log.pass(rule.id, rule.actual(facts), rule.expected(policy, facts));
-    else log.fail(rule.id, rule.code, rule.expected(policy, facts), rule.actual(facts));
+    else if (rule.holds(facts, policy)) log.pass(rule.id, rule.actual(facts, policy), rule.expected(policy, facts));
+    else log.fail(rule.id, rule.code, rule.expected(policy, facts), rule.actual(facts, policy));
   }
 }

@@ -10,7 +10,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-const escape = (text: string): string =>
+const escaped = (text: string): string =>
   text
     .replace(INVISIBLE, (c) => `\\u{${c.codePointAt(0)?.toString(16)}}`)
     .replace(/[&<>"']/g, (c) => ENTITIES[c] ?? '');
@@ -26,7 +26,7 @@ export type Content = string | number | Markup | readonly Content[];
 
 const render = (content: Content): string => {
   if (content instanceof Markup) return content.text;
-  if (typeof content === 'string' || typeof content === 'number') return escape(String(content));
+  if (typeof content === 'string' || typeof content === 'number') return escaped(String(content));
   return content.map(render).join('');
 };
 

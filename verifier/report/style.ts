@@ -10,9 +10,9 @@ h1{font-size:1.5rem;margin:0 0 .5rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}
 .affirming{border-color:var(--pass)}.contraindicated{border-color:var(--fail)}.unsupported{border-color:var(--skipped)}
 table{border-collapse:collapse;width:100%;table-layout:fixed}
 th,td{text-align:left;vertical-align:top;padding:.3rem .5rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-th{color:var(--soft);font-weight:600}.facts th{width:14rem}.narrow{width:6.5rem}
+th{color:var(--soft);font-weight:600}.facts th{width:14rem}
 code,.value,.row{font-family:ui-monospace,SFMono-Regular,Consolas,monospace;font-size:.9em}
-td.pass,.row.pass{color:var(--pass)}td.fail,.row.fail{color:var(--fail)}td.skipped,.row.skipped{color:var(--skipped)}
+span.pass{color:var(--pass)}span.fail{color:var(--fail)}span.skipped{color:var(--skipped)}
 svg{max-width:100%;height:auto}svg text{fill:var(--ink);font-size:13px}svg .value{text-anchor:end;font-size:12px;fill:var(--soft)}svg .title{font-weight:600}
 svg .row{font-size:12px}svg .row.pass{fill:var(--pass)}svg .row.fail{fill:var(--fail)}svg .row.skipped{fill:var(--skipped)}
 svg rect{fill:var(--wash);stroke:var(--line);stroke-width:1.5}
