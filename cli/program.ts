@@ -105,7 +105,7 @@ function program(ended: Ended): Command {
     });
   policy
     .command('check')
-    .description('check that a policy is complete')
+    .description('check that a policy is complete, and say what it leaves open')
     .argument('<file>')
     .option('--json', 'one JSON object on stdout', false)
     .action(async (file, options) => {

@@ -10,6 +10,7 @@ export type {
 export { draftPolicy, type PolicyDraft } from './appraise/draft.ts';
 export type { Expected, ExpectedBody } from './appraise/expected.ts';
 export { type JsonObject, type JsonValue, snpReportToJson } from './appraise/json.ts';
+export { lintPolicy, type PolicyWarning } from './appraise/lint.ts';
 export {
   type AppraisalPolicy,
   AUTHENTICITY,

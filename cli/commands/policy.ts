@@ -1,5 +1,5 @@
 import { hex } from '@veritee/protocol';
-import { assess, draftPolicy, parsePolicy, policyDigest } from '@veritee/verifier';
+import { assess, draftPolicy, lintPolicy, parsePolicy, policyDigest } from '@veritee/verifier';
 import { EXIT, exitOfVerdict } from '../exit.ts';
 import { readAnchors, readEndorsement, readPolicy, readTime } from '../inputs.ts';
 import { print, printJson, readInput, say } from '../io.ts';
@@ -36,7 +36,11 @@ export async function policyInit(path: string, options: PolicyInitOptions): Prom
 export async function policyCheck(path: string, options: { readonly json: boolean }): Promise<number> {
   const policy = await readPolicy(path);
   const digest = hex(policyDigest(policy));
-  if (options.json) printJson({ id: policy.id, digest });
-  else print(`${policy.id}: complete (digest ${digest})`);
+  const warnings = lintPolicy(policy, new Date());
+  if (options.json) printJson({ id: policy.id, digest, complete: true, warnings });
+  else {
+    print(`${policy.id}: complete (digest ${digest})`);
+    for (const { path: place, words } of warnings) print(`  ! ${place}: ${words}`);
+  }
   return EXIT.done;
 }
