@@ -120,6 +120,9 @@ function linger(req: IncomingMessage): void {
 const entryUnknown = (): ServiceError =>
   new ServiceError('ENCLAVE_CHANGED', 'the enclave restarted before its log entry was durable; send the request again');
 
+/** Made once: an answered request needs no stack trace. */
+const ANSWERED = new ServiceError('REQUEST_CANCELLED', 'the request was answered');
+
 const cancelled = (): ServiceError => new ServiceError('REQUEST_CANCELLED', 'the caller went away');
 
 /** One request and its answer. */
@@ -150,7 +153,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     res.once('close', () => {
       clearTimeout(this.#deadline);
       if (!res.writableFinished) this.#fail(cancelled());
-      else this.#ended.abort(cancelled());
+      else this.#ended.abort(ANSWERED);
     });
   }
 

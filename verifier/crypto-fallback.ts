@@ -27,11 +27,16 @@ function known(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /** The key, when exactly these bytes stand around it. */
-function between(spki: Uint8Array, head: Uint8Array, size: number, tail: Uint8Array): Uint8Array | null {
+function between(
+  spki: Uint8Array,
+  head: Uint8Array,
+  size: number,
+  tail = new Uint8Array(0),
+): Uint8Array<ArrayBuffer> | null {
   if (spki.length !== head.length + size + tail.length) return null;
   const end = head.length + size;
   if (!equalBytes(spki.subarray(0, head.length), head) || !equalBytes(spki.subarray(end), tail)) return null;
-  return spki.subarray(head.length, end);
+  return new Uint8Array(spki.subarray(head.length, end));
 }
 
 const integer = (bytes: Uint8Array): bigint => BigInt(`0x${hex(bytes)}`);
@@ -91,13 +96,17 @@ async function loadCurve(): Promise<ECDSA> {
   return ecdsa(weierstrass(P384), sha384);
 }
 
-/** ECDSA (FIPS 186-5 §6.4.2) with an uncompressed P-384 key; both forms of s are valid. Any other key verifies nothing. */
+/** The uncompressed point of a P-384 key; null for a key of another kind or form. Nobody has looked at its curve yet. */
+export const p384Point = (spki: Uint8Array): Uint8Array<ArrayBuffer> | null =>
+  between(spki, P384_HEAD, P384_POINT_BYTES);
+
+/** ECDSA (FIPS 186-5 §6.4.2); both forms of s are valid. A key without a `p384Point` verifies nothing. */
 export async function verifyEcdsaP384Sha384Pure(
   spki: Uint8Array,
   signature: Uint8Array,
   data: Uint8Array,
 ): Promise<boolean> {
-  const point = between(spki, P384_HEAD, P384_POINT_BYTES, new Uint8Array(0));
+  const point = p384Point(spki);
   if (!point || signature.length !== P384_SIGNATURE_BYTES) return false;
   curve ??= loadCurve();
   const p384 = await curve;

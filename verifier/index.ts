@@ -38,6 +38,12 @@ export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from '
 export { detectKind, type Kind } from './kind.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';
+export {
+  REFERENCE_VALUES_PROFILE,
+  type ReferenceValues,
+  readReferenceFile,
+  withReferenceValues,
+} from './reference-file.ts';
 export { type ReportOptions, renderHtml } from './report-html.ts';
 export { type Endorsements, readEndorsements } from './snp/endorsements.ts';
 export { type HclReport, parseHclReport } from './snp/hcl.ts';

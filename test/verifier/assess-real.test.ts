@@ -3,10 +3,10 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type AttestationResult, assess, detectKind, draftPolicy, parsePolicy } from '../../verifier/index.ts';
 import { strictPolicy } from '../support/policies.ts';
+import { sharedFolder } from '../support/shared.ts';
 
-const FOLDER = '/work/shared/evidence/snp';
+const FOLDER = sharedFolder('evidence', 'snp') ?? '';
 const present = existsSync(path.join(FOLDER, 'index.json'));
-if (!present) console.warn(`SKIPPED: real SNP reports, ${FOLDER} is not there`);
 
 interface RealCase {
   readonly id: string;

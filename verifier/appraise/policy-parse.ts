@@ -1,4 +1,4 @@
-import { type Bytes, CodedError, type Json, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
+import { type Bytes, CodedError, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
 import { type SnpProduct, type Tcb, tcbLayoutOf } from '../snp/tcb.ts';
 import {
   type AppraisalPolicy,
@@ -46,15 +46,16 @@ export function parsePolicy(json: unknown): AppraisalPolicy {
  *
  * @throws CodedError POLICY_INVALID
  */
-export function readPolicy(file: Uint8Array): AppraisalPolicy {
-  let json: Json;
+export const readPolicy = (file: Uint8Array): AppraisalPolicy => parsePolicy(readPolicyJson(file, 'policy').value);
+
+/** For files that are written like policies. @throws CodedError POLICY_INVALID */
+export function readPolicyJson(file: Uint8Array, what: string): Item {
   try {
-    json = parseJson(file, 'policy');
+    return new Item(parseJson(file, what), what);
   } catch (cause) {
     if (!(cause instanceof CodedError)) throw cause;
-    throw new CodedError('POLICY_INVALID', cause.message, { field: cause.field ?? 'policy', cause });
+    throw new CodedError('POLICY_INVALID', cause.message, { field: cause.field ?? what, cause });
   }
-  return parsePolicy(json);
 }
 
 const refused = (item: Item): 'refuse' | null => (item.is('refuse') ? 'refuse' : null);
@@ -125,7 +126,7 @@ function readReferenceValues(item: Item): SnpPolicy['referenceValues'] {
   return item.list(1).map(readReferenceValue);
 }
 
-const readMeasurements = (item: Item, least: number): readonly Bytes<48>[] =>
+export const readMeasurements = (item: Item, least: number): readonly Bytes<48>[] =>
   item.list(least).map((one) => one.hex(48));
 
 export function readReferenceValue(item: Item): ReferenceValue {

@@ -144,7 +144,16 @@ export const anchorsOf = (policy: AppraisalPolicy): readonly TrustAnchor[] =>
   policy.anchors.flatMap((anchor) => ('builtin' in anchor ? AMD_ANCHORS : [anchor]));
 
 /** SHA-256 of the policy as canonical CBOR, comments left out: two files that decide alike have one digest. */
-export const policyDigest = (policy: AppraisalPolicy): Bytes<32> => sha256(encodeCbor(canonical(policy)));
+export function policyDigest(policy: AppraisalPolicy): Bytes<32> {
+  const known = digests.get(policy);
+  if (known) return known;
+  const digest = sha256(encodeCbor(canonical(policy)));
+  digests.set(policy, digest);
+  return digest;
+}
+
+/** A policy is read once and decides many times. */
+const digests = new WeakMap<AppraisalPolicy, Bytes<32>>();
 
 function canonical(value: unknown): Cbor {
   if (value === null || typeof value === 'string' || typeof value === 'number') return value;

@@ -7,7 +7,7 @@ import { CheckFailure } from '../checks.ts';
 import { AMD_INTERMEDIATES } from '../trust/amd.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { amdAnchor } from '../trust/read.ts';
-import { type Certificate, parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
+import { type Certificate, isKnownSigner, parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
 import { AMD_EXTENSIONS } from './amd-certificate.ts';
 import {
   type IntermediateRole,
@@ -38,12 +38,12 @@ export interface IntermediateFacts {
 
 /** Exact copies count once: a caller may bring what the file already holds. */
 function parseDistinct(files: readonly Uint8Array[]): Certificate[] {
-  const distinct = new Map<string, Certificate>();
+  const distinct: Certificate[] = [];
   for (const [index, der] of files.entries()) {
-    const certificate = parseCertificate(der, `certificate ${index + 1}`);
-    distinct.set(hex(certificate.fingerprint), certificate);
+    if (distinct.some((one) => equalBytes(one.der, der))) continue;
+    distinct.push(parseCertificate(der, `certificate ${index + 1}`));
   }
-  return [...distinct.values()];
+  return distinct;
 }
 
 /** @throws EvidenceError ENDORSEMENT_MALFORMED, ENDORSEMENT_MISSING, CERTIFICATE_INVALID one that has no place in a chain */
@@ -113,9 +113,9 @@ export async function findAnchor(chain: GivenChain, anchors: readonly TrustAncho
     throw new CheckFailure('CHAIN_UNTRUSTED', expected, `${root.subjectCN} with SHA-256 ${hex(root.fingerprint)}`);
   }
   if (intermediate) {
-    const likelyFirst = [...candidates].sort(
-      (a, b) => Number(b.name === intermediate.issuerCN) - Number(a.name === intermediate.issuerCN),
-    );
+    const likeliness = ({ name, publicKey }: TrustAnchor): number =>
+      isKnownSigner(intermediate, publicKey) ? 2 : Number(name === intermediate.issuerCN);
+    const likelyFirst = [...candidates].sort((a, b) => likeliness(b) - likeliness(a));
     for (const anchor of likelyFirst) {
       if (await verifyCertificateSignature(intermediate, anchor.publicKey)) return anchor;
     }

@@ -4,6 +4,7 @@
  * nothing: what a certificate is, its own name and its issuer's signature say.
  */
 import { EvidenceError, hex, isZero, parseSnpCertificateTable, SNP_CERTIFICATE_GUID } from '@veritee/protocol';
+import { TAG } from '../x509/der.ts';
 import { readCertificates, readCrls } from '../x509/pem.ts';
 
 export interface Endorsements {
@@ -28,6 +29,7 @@ const RAW = new Set([...CERTIFICATES, ...CRLS].map((guid) => guid.replaceAll('-'
 
 /** One known identifier in its place, or nothing but the all-zero entry that ends a table. */
 function isTable(file: Uint8Array): boolean {
+  if (file[0] === TAG.sequence) return false; // DER
   for (let at = 0; at + ENTRY_BYTES <= file.length && at < MAX_ENTRIES * ENTRY_BYTES; at += ENTRY_BYTES) {
     if (isZero(file.subarray(at, at + ENTRY_BYTES))) return at === 0;
     if (RAW.has(hex(file.subarray(at, at + GUID_BYTES)))) return true;

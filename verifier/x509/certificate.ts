@@ -2,7 +2,7 @@
  * X.509 certificates of AMD's fixed profile: version 3, RSASSA-PSS signatures, RSA or P-384 keys (RFC 5280 §4.1). Reads
  * shape only; who may sign what is decided in `snp/chain.ts`.
  */
-import { type Bytes, sha256 } from '@veritee/protocol';
+import { type Bytes, equalBytes, sha256 } from '@veritee/protocol';
 import { ByteCache } from '../byte-cache.ts';
 import { verifyRsaPssSha384 } from '../crypto.ts';
 import { DerReader, TAG } from './der.ts';
@@ -88,6 +88,7 @@ function parse(input: Uint8Array, field: string): Certificate {
   const extensions = readExtensions(wrapper.open(TAG.sequence, 'extensions'), 'extensions');
   wrapper.end('extensions');
 
+  let fingerprint: Bytes<32> | null = null;
   return {
     der,
     tbs: frame.tbs,
@@ -102,7 +103,11 @@ function parse(input: Uint8Array, field: string): Certificate {
     key,
     signature: frame.signature,
     extensions,
-    fingerprint: sha256(der),
+    // Few need it, and hashing costs as much as reading all the rest.
+    get fingerprint() {
+      fingerprint ??= sha256(der);
+      return fingerprint;
+    },
   };
 }
 
@@ -121,15 +126,19 @@ export function parseCertificate(der: Uint8Array, field: string): Certificate {
   return certificate;
 }
 
-const verified = new ByteCache<true>(1024);
+/** The key that signed a certificate. Only a yes is remembered: it holds for these bytes for ever. */
+const signers = new WeakMap<Certificate, Uint8Array>();
 
-/** Whether this key signed the certificate. A yes is remembered: it holds for these bytes for ever. */
+/** Whether this key is already known to have signed the certificate. */
+export function isKnownSigner(certificate: Certificate, issuerSpki: Uint8Array): boolean {
+  const signer = signers.get(certificate);
+  return signer !== undefined && equalBytes(signer, issuerSpki);
+}
+
+/** Whether this key signed the certificate. */
 export async function verifyCertificateSignature(certificate: Certificate, issuerSpki: Uint8Array): Promise<boolean> {
-  const pair = new Uint8Array(issuerSpki.length + certificate.der.length);
-  pair.set(issuerSpki);
-  pair.set(certificate.der, issuerSpki.length);
-  if (verified.get(pair)) return true;
+  if (isKnownSigner(certificate, issuerSpki)) return true;
   const good = await verifyRsaPssSha384(issuerSpki, certificate.signature, certificate.tbs);
-  if (good) verified.set(pair, true);
+  if (good) signers.set(certificate, new Uint8Array(issuerSpki));
   return good;
 }
