@@ -15,12 +15,14 @@ import {
   EAR_PROFILES,
   type EarAlgorithm,
   type EarProfile,
+  type JWK,
   readPolicy as parsePolicyFile,
   readCrls,
   readEndorsements,
+  readReferenceFile,
   readTrustAnchors,
-  type signEar,
   type TrustAnchor,
+  withReferenceValues,
 } from '@veritee/verifier';
 import { InputError } from './exit.ts';
 import { readInput } from './io.ts';
@@ -47,6 +49,45 @@ export async function readPolicy(file: string | undefined): Promise<AppraisalPol
   if (file.startsWith('builtin:')) throw usage('policy', 'a policy file, or with verify builtin:authenticity');
   const content = await readInput(file);
   return named('POLICY_INVALID', file, () => parsePolicyFile(content));
+}
+
+export interface ReferenceFlags {
+  readonly referenceValues?: string;
+  readonly referenceKey?: string;
+}
+
+/**
+ * The policy, with the builds of a signed file if one is named; its detached JWS lies beside it as FILE.jws.
+ * @throws InputError REFERENCE_VALUES_INVALID
+ */
+export async function addReferenceValues(
+  policy: AppraisalPolicy,
+  { referenceValues, referenceKey }: ReferenceFlags,
+): Promise<AppraisalPolicy> {
+  if (referenceValues === undefined && referenceKey === undefined) return policy;
+  if (referenceValues === undefined || referenceKey === undefined)
+    throw usage('reference-values', 'both --reference-values and --reference-key, or neither');
+  const [file, signature, key] = [
+    await readInput(referenceValues),
+    await readInput(`${referenceValues}.jws`),
+    await readJwk(referenceKey),
+  ];
+  if (!key) throw usage('reference-key', 'a public JWK');
+  const values = await named('REFERENCE_VALUES_INVALID', referenceValues, () =>
+    readReferenceFile(file, signature, key),
+  );
+  return withReferenceValues(policy, values);
+}
+
+/** A JSON Web Key, or null where the file holds no JSON object: what else it holds may be a secret and is not said. */
+async function readJwk(file: string): Promise<JWK | null> {
+  const content = await readInput(file);
+  try {
+    const key: unknown = JSON.parse(fromUtf8(content));
+    return typeof key === 'object' && key !== null ? (key as JWK) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** @throws InputError TRUST_ANCHOR_INVALID */
@@ -127,7 +168,7 @@ export function readEarProfile(text: string): EarProfile {
 }
 
 export interface EarKey {
-  readonly key: Parameters<typeof signEar>[1];
+  readonly key: JWK;
   readonly alg: EarAlgorithm;
 }
 
@@ -138,15 +179,9 @@ const ALGORITHMS: ReadonlyMap<unknown, EarAlgorithm> = new Map([
 
 /** A private JWK; its curve says the algorithm. What is wrong with it is not said in detail: it is a key. */
 export async function readEarKey(file: string): Promise<EarKey> {
-  const content = await readInput(file);
-  try {
-    const key: unknown = JSON.parse(fromUtf8(content));
-    const { crv, d } = key as Record<string, unknown>;
-    const alg = ALGORITHMS.get(crv);
-    if (alg && typeof d === 'string') return { key: key as EarKey['key'], alg };
-  } catch {
-    // Not JSON, or no object: the words below say what is wanted.
-  }
+  const key = await readJwk(file);
+  const alg = ALGORITHMS.get(key?.crv);
+  if (key && alg && typeof key.d === 'string') return { key, alg };
   throw earKeyRefused();
 }
 

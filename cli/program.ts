@@ -46,6 +46,8 @@ function program(ended: Ended): Command {
     .requiredOption('--model <name[/version]>', 'the model')
     .requiredOption('--input <file>', 'Open Inference Protocol request, JSON')
     .option('--policy <file>', 'what you are willing to trust (required)')
+    .option('--reference-values <file>', 'builds to accept beside the policy’s, signed in <file>.jws')
+    .option('--reference-key <file>', 'the public JWK that signed them')
     .option('--trust-anchor <file>', 'root certificate to trust for this call, repeatable', collect, [])
     .option('--binary', 'send and receive binary tensors', false)
     .option('--wait-for <strength>', 'hardware: wait for the report that covers the answer')
@@ -58,10 +60,12 @@ function program(ended: Ended): Command {
 
   root
     .command('verify')
-    .description('verify a receipt, attestation, evidence, raw SNP report or Azure HCL report; no network')
+    .description('verify a receipt, attestation, evidence, raw SNP report, Azure HCL report or Nitro document; no network')
     .argument('<file>')
-    .option('--kind <kind>', 'receipt, attestation, evidence, snp-report or snp-hcl (default: detected)')
+    .option('--kind <kind>', 'receipt, attestation, evidence, snp-report, snp-hcl or nitro-document (default: detected)')
     .option('--policy <file>', 'policy file, or builtin:authenticity (required)')
+    .option('--reference-values <file>', 'builds to accept beside the policy’s, signed in <file>.jws')
+    .option('--reference-key <file>', 'the public JWK that signed them')
     .option('--endorsement <file>', 'certificates, DER or PEM, repeatable', collect, [])
     .option('--crl <file>', 'certificate revocation list, repeatable', collect, [])
     .option('--trust-anchor <file>', 'root certificate to trust for this call, repeatable', collect, [])

@@ -34,6 +34,7 @@ export const CODES = {
   SESSION_FORKED: { stage: 'verify', action: 'refuse' },
   CHALLENGE_INVALID: { stage: 'verify', action: 'refuse' },
   KEY_NOT_COMMITTED: { stage: 'verify', action: 'retry', status: 503 },
+  DOCUMENT_FROM_FUTURE: { stage: 'verify', action: 'refuse' },
 
   // Evidence and receipts: meaning against what the caller knows and its policy.
   NONCE_MISMATCH: { stage: 'appraise', action: 'refuse' },
@@ -67,6 +68,7 @@ export const CODES = {
   SIGNING_KEY_NOT_ALLOWED: { stage: 'appraise', action: 'refuse' },
   PLATFORM_INFO_UNKNOWN: { stage: 'appraise', action: 'refuse' },
   MEASUREMENT_DENIED: { stage: 'appraise', action: 'refuse' },
+  DOCUMENT_TOO_OLD: { stage: 'appraise', action: 'refuse' },
 
   // Inference requests.
   REQUEST_TOO_LARGE: { stage: 'request', action: 'refuse', status: 413 },

@@ -3,13 +3,16 @@ import { type Code, EvidenceError } from '@veritee/protocol';
 import { appraise, PLATFORM_ROWS } from './appraise/appraise.ts';
 import { EXPECTED_ROWS, type Expected, prepareExpected } from './appraise/expected.ts';
 import { type AppraisalPolicy, AUTHENTICITY, anchorsOf, isCompletePolicy, policyDigest } from './appraise/policy.ts';
+import { NITRO_RULES } from './appraise/nitro-rules.ts';
 import { RECEIPT_RULE_ROWS } from './appraise/receipt-rules.ts';
 import type { Affirmed, AttestationResult, Common, Contraindicated } from './appraise/result.ts';
 import { SNP_RULES } from './appraise/snp-rules.ts';
 import { CheckFailure, CheckLog, type CheckRow } from './checks.ts';
 import { A_FILE, detectKind, type Kind } from './kind.ts';
+import { NITRO_TIME_ROW } from './nitro/time.ts';
+import { NITRO_VERIFY_ROWS } from './nitro/verify.ts';
 import { CHALLENGE_ROWS } from './receipt/challenge.ts';
-import { parse, SHAPE_ROWS } from './receipt/parse.ts';
+import { type Parsed, parse, SHAPE_ROWS } from './receipt/parse.ts';
 import { SESSION_ROWS } from './receipt/session.ts';
 import { STATEMENT_ROWS } from './receipt/statement.ts';
 import { CHAIN_ROWS, type Verified, verify } from './receipt/verify.ts';
@@ -19,18 +22,30 @@ import { SNP_VERIFY_ROWS } from './snp/verify.ts';
 import type { TrustAnchor } from './trust/anchor.ts';
 import { readCrls } from './x509/pem.ts';
 
+const OURS = ['evidence', 'attestation', 'receipt'] as const;
+const ofKinds = (kinds: readonly Kind[], rows: readonly CheckRow[]): readonly CheckRow[] =>
+  rows.map((row) => ({ kinds, ...row }));
+
+const SNP_KINDS: readonly Kind[] = [...OURS, 'snp-report', 'snp-hcl'];
+const NITRO_KINDS: readonly Kind[] = [...OURS, 'nitro-document'];
+const SNP_EVIDENCE_ROWS = ofKinds(SNP_KINDS, [...CHAIN_ROWS, ...SNP_VERIFY_ROWS]);
+const NITRO_EVIDENCE_ROWS = ofKinds(NITRO_KINDS, [...NITRO_VERIFY_ROWS, NITRO_TIME_ROW]);
+const SNP_POLICY_ROWS = ofKinds(SNP_KINDS, SNP_RULES);
+const NITRO_POLICY_ROWS = ofKinds(NITRO_KINDS, NITRO_RULES);
+
 /** Every check there is, in the order in which they are made. */
 export const ALL_ROWS: readonly CheckRow[] = [
   ...SHAPE_ROWS,
-  ...CHAIN_ROWS,
-  ...SNP_VERIFY_ROWS,
+  ...SNP_EVIDENCE_ROWS,
+  ...NITRO_EVIDENCE_ROWS,
   ...HCL_ROWS,
   ...SESSION_ROWS,
   ...CHALLENGE_ROWS,
   ...STATEMENT_ROWS,
   ...EXPECTED_ROWS,
   ...PLATFORM_ROWS,
-  ...SNP_RULES,
+  ...SNP_POLICY_ROWS,
+  ...NITRO_POLICY_ROWS,
   ...RECEIPT_RULE_ROWS,
 ];
 
@@ -40,7 +55,10 @@ export interface AssessInput {
   readonly kind?: Kind;
   /** There is no default. */
   readonly policy: AppraisalPolicy | 'builtin:authenticity';
-  /** The time at which everything must be valid. The verifier reads no clock. */
+  /**
+   * The time at which everything must be valid; Nitro evidence, which bears its own signed time, at that, and no later
+   * than this one. The verifier reads no clock.
+   */
   readonly at: Date;
   /** Beside the policy's own; see `readTrustAnchors`. */
   readonly trustAnchors?: readonly TrustAnchor[];
@@ -94,6 +112,7 @@ async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Con
     (name) => A_FILE[name],
   );
   const parsed = await parse(file, known, evidence, log);
+  skipOtherPlatform(parsed, log);
   const given = await log.step(
     'shape.endorsements',
     () => {
@@ -110,8 +129,18 @@ async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Con
   return verify(parsed, { ...given, anchors: [...anchorsOf(policy), ...trustAnchors] }, at, log);
 }
 
+/** The checks of the platform that this evidence is not of. */
+function skipOtherPlatform(parsed: Parsed, log: CheckLog): void {
+  const { name } = 'evidence' in parsed ? parsed.evidence.platform : parsed.platform;
+  const other =
+    name === 'nitro' ? [...SNP_EVIDENCE_ROWS, ...SNP_POLICY_ROWS] : [...NITRO_EVIDENCE_ROWS, ...NITRO_POLICY_ROWS];
+  const detail = name === 'nitro' ? 'of SEV-SNP; the evidence is a Nitro document' : 'of Nitro; the evidence is SEV-SNP';
+  for (const { id } of other) log.skip(id, detail);
+}
+
 function refuseUnknown(): never {
-  const expected = 'a receipt, an attestation, an evidence file, a raw SNP report or an Azure HCL report';
+  const expected =
+    'a receipt, an attestation, an evidence file, a raw SNP report, an Azure HCL report or a raw Nitro document';
   throw new CheckFailure('EVIDENCE_UNSUPPORTED', expected, 'none of these', { field: 'file' });
 }
 
@@ -120,6 +149,8 @@ function affirmed(verified: Verified, nonce: boolean): Affirmed {
   switch (verified.kind) {
     case 'snp-report':
     case 'snp-hcl':
+      return { kind: verified.kind };
+    case 'nitro-document':
       return { kind: verified.kind };
     case 'evidence':
       return { kind: verified.kind, session: verified.session };
@@ -136,9 +167,10 @@ function affirmed(verified: Verified, nonce: boolean): Affirmed {
 }
 
 function common({ kind, policy, at, log }: Context): Common {
+  const { evidenceTime, ...established } = log.established;
   return {
     kind,
-    ...log.established,
+    ...established,
     findings: log.findings,
     checks: log.checks(({ kinds }) =>
       kind && kinds && !kinds.includes(kind) ? `no part of ${A_FILE[kind]}` : 'not reached: a check before it failed',
@@ -147,9 +179,8 @@ function common({ kind, policy, at, log }: Context): Common {
     policy: policy.id,
     policyDigest: policyDigest(policy),
     at,
-    validAt: at,
-    timeSource: 'caller',
-    existedBy: null,
+    validAt: evidenceTime ?? at,
+    timeSource: evidenceTime ? 'evidence' : 'caller',
   };
 }
 

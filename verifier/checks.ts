@@ -41,6 +41,10 @@ export interface Established {
   readonly platform: Platform | null;
   readonly strength: Strength | null;
   readonly claims: Claims;
+  /** The time at which the chain was valid, where the evidence itself says it; otherwise it is the caller's. */
+  readonly evidenceTime: Date | null;
+  /** By the word of an outside clock. */
+  readonly existedBy: Date | null;
 }
 
 /** What a failing check knows; thrown inside `step` to fill the finding's columns. */
@@ -54,16 +58,33 @@ export class CheckFailure extends EvidenceError {
   }
 }
 
+const tables = new WeakMap<readonly CheckRow[], ReadonlyMap<string, CheckRow>>();
+
+/** A table is made once and read in every assessment. */
+function byId(rows: readonly CheckRow[]): ReadonlyMap<string, CheckRow> {
+  const known = tables.get(rows);
+  if (known) return known;
+  const table = new Map(rows.map((row) => [row.id, row]));
+  if (table.size !== rows.length) throw new TypeError('two check rows with one id');
+  tables.set(rows, table);
+  return table;
+}
+
 export class CheckLog {
   readonly #rows: ReadonlyMap<string, CheckRow>;
   readonly #checks = new Map<string, Check>();
   readonly #findings: Finding[] = [];
   readonly #notChecked: string[] = [];
-  #established: Established = { platform: null, strength: null, claims: {} };
+  #established: Established = {
+    platform: null,
+    strength: null,
+    claims: {},
+    evidenceTime: null,
+    existedBy: null,
+  };
 
   constructor(rows: readonly CheckRow[]) {
-    this.#rows = new Map(rows.map((row) => [row.id, row]));
-    if (this.#rows.size !== rows.length) throw new TypeError('two check rows with one id');
+    this.#rows = byId(rows);
   }
 
   #row(id: string): CheckRow {

@@ -2,6 +2,8 @@ import { utf8 } from '@veritee/protocol';
 import { CompactSign, type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose';
 import type { EarClaims } from './ear.ts';
 
+export type { JWK };
+
 export type EarAlgorithm = 'ES256' | 'ES384';
 
 /**

@@ -44,6 +44,13 @@ interface Line {
 
 const REFERENCE_ROWS = ['policy.measurement', 'policy.host-data', 'policy.id-key', 'policy.author-key'] as const;
 
+const NITRO_REFERENCE_ROWS = [
+  'policy.nitro-pcr0',
+  'policy.nitro-pcr1',
+  'policy.nitro-pcr2',
+  'policy.nitro-pcr8',
+] as const;
+
 const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
   'instance-identity': [
     { value: UNRECOGNIZED, anyFailed: ['policy.chips', 'policy.vlek'] },
@@ -51,7 +58,7 @@ const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
     { value: AFFIRMED, allPassed: ['policy.vlek'] },
   ],
   configuration: [
-    { value: REFUSED, anyFailed: ['policy.debug', 'policy.migration'] },
+    { value: REFUSED, anyFailed: ['policy.debug', 'policy.migration', 'policy.nitro-debug'] },
     {
       value: WARNING,
       anyFailed: [
@@ -66,12 +73,15 @@ const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
       ],
     },
     { value: AFFIRMED, allPassed: ['policy.debug', 'policy.migration', 'policy.vmpl'] },
+    { value: AFFIRMED, allPassed: ['policy.nitro-debug'] },
   ],
   executables: [
     { value: REFUSED, anyFailed: ['policy.denied-measurements'] },
-    { value: UNRECOGNIZED_EXECUTABLES, anyFailed: REFERENCE_ROWS },
+    { value: UNRECOGNIZED_EXECUTABLES, anyFailed: [...REFERENCE_ROWS, ...NITRO_REFERENCE_ROWS] },
     // Launch measurements speak of what was booted, not of what runs now.
     { value: APPROVED_BOOT, allPassed: REFERENCE_ROWS },
+    // PCR0 covers the whole image.
+    { value: APPROVED_BOOT, allPassed: ['policy.nitro-pcr0'] },
   ],
   hardware: [
     { value: UNRECOGNIZED, anyFailed: ['policy.product'] },
@@ -103,7 +113,7 @@ export function trustVector(result: AttestationResult): TrustVector {
 
   const vector: { [claim in TrustClaim]?: number } = {};
   const simulated = result.platform?.startsWith('simulated-') === true;
-  const debug = result.claims.guestPolicy?.['debug'] === true;
+  const debug = result.claims.guestPolicy?.['debug'] === true || result.claims.debug === true;
   for (const claim of TRUST_CLAIMS) {
     const value = LINES[claim]?.find((line) => applies(line, result))?.value;
     if (value === undefined || (claim === 'hardware' && simulated && value === AFFIRMED)) continue;
@@ -112,7 +122,7 @@ export function trustVector(result: AttestationResult): TrustVector {
   const opaque = result.platform && RUNTIME_OPAQUE[result.platform];
   if (opaque) vector['runtime-opaque'] = opaque;
   if (debug) {
-    // A fact about the guest, whether or not the policy minds.
+    // A fact about guest or enclave, whether or not the policy minds.
     vector.configuration = REFUSED;
     vector['runtime-opaque'] = VISIBLE_MEMORY;
   }

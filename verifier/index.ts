@@ -2,6 +2,7 @@ export type {
   ChallengeFacts,
   Claims,
   HclFacts,
+  NitroClaims,
   SessionFacts,
   SnpClaims,
   SnpTcbs,
@@ -9,12 +10,14 @@ export type {
 } from './appraise/claims.ts';
 export { draftPolicy, type PolicyDraft } from './appraise/draft.ts';
 export type { Expected, ExpectedBody } from './appraise/expected.ts';
-export { type JsonObject, type JsonValue, snpReportToJson } from './appraise/json.ts';
+export { type JsonObject, type JsonValue, nitroDocumentToJson, snpReportToJson } from './appraise/json.ts';
 export { lintPolicy, type PolicyWarning } from './appraise/lint.ts';
 export {
   type AppraisalPolicy,
   AUTHENTICITY,
   type ModelRule,
+  type NitroPolicy,
+  type NitroReferenceValue,
   POLICY_PROFILE,
   type PolicyAnchor,
   policyDigest,
@@ -33,9 +36,10 @@ export {
 export { ALL_ROWS, type AssessInput, assess } from './assess.ts';
 export type { Check, CheckRow, Finding, Strength } from './checks.ts';
 export { EAR_PROFILES, type EarClaims, type EarOptions, type EarProfile, earMediaType, toEar } from './ear.ts';
-export { type EarAlgorithm, signEar } from './ear-sign.ts';
+export { type EarAlgorithm, type JWK, signEar } from './ear-sign.ts';
 export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from './ear-vector.ts';
 export { detectKind, type Kind } from './kind.ts';
+export { type NitroDocument, parseNitroDocument } from './nitro/document.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';
 export {
@@ -51,5 +55,6 @@ export { parseSnpReport, type SnpReport } from './snp/report.ts';
 export type { SnpProduct, Tcb } from './snp/tcb.ts';
 export { AMD_ANCHORS } from './trust/amd.ts';
 export type { Platform, TrustAnchor } from './trust/anchor.ts';
+export { AWS_ANCHORS } from './trust/aws.ts';
 export { readTrustAnchors } from './trust/read.ts';
 export { readCertificates, readCrls } from './x509/pem.ts';

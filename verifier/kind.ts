@@ -1,9 +1,10 @@
 import { detectFile } from '@veritee/protocol';
+import { opensLikeNitroDocument } from './nitro/document.ts';
 import { opensLikeHclReport } from './snp/hcl.ts';
 import { HIGHEST_PLAUSIBLE_VERSION, SNP_REPORT_BYTES } from './snp/report.ts';
 
 /** What a file claims to be. */
-export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl';
+export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl' | 'nitro-document';
 
 /** For sentences. */
 export const A_FILE: Readonly<Record<Kind, string>> = {
@@ -12,6 +13,7 @@ export const A_FILE: Readonly<Record<Kind, string>> = {
   evidence: 'an evidence file',
   'snp-report': 'a raw report',
   'snp-hcl': 'an Azure HCL report',
+  'nitro-document': 'a raw Nitro document',
 };
 
 const SIGNATURE_ALGO_OFFSET = 0x34;
@@ -33,6 +35,7 @@ function opensLikeSnpReport(file: Uint8Array): boolean {
 export function detectKind(file: Uint8Array): Kind | null {
   const ours = detectFile(file);
   if (ours) return ours;
+  if (opensLikeNitroDocument(file)) return 'nitro-document';
   if (opensLikeHclReport(file)) return 'snp-hcl';
   return file.length === SNP_REPORT_BYTES || opensLikeSnpReport(file) ? 'snp-report' : null;
 }

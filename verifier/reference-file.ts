@@ -7,7 +7,7 @@
  */
 import { type Bytes, base64url, CodedError, fromUtf8 } from '@veritee/protocol';
 import { type CryptoKey, errors, flattenedVerify, type JWK } from 'jose';
-import { type AppraisalPolicy, mintPolicy, type ReferenceValue } from './appraise/policy.ts';
+import { type AppraisalPolicy, mintPolicy, type ReferenceValue, type SnpPolicy } from './appraise/policy.ts';
 import { readMeasurements, readPolicyJson, readReferenceValue } from './appraise/policy-parse.ts';
 
 export const REFERENCE_VALUES_PROFILE = 'veritee/reference-values/v1';
@@ -84,15 +84,16 @@ function readValues(file: Uint8Array): ReferenceValues {
  * The policy with these builds known and denied beside its own. A policy that asked for no build now asks for one of
  * these; one that refuses the platform goes on refusing it.
  */
-export function withReferenceValues(policy: AppraisalPolicy, values: ReferenceValues): AppraisalPolicy {
-  const { sevSnp } = policy;
-  return mintPolicy({
+export const withReferenceValues = (policy: AppraisalPolicy, values: ReferenceValues): AppraisalPolicy =>
+  mintPolicy({
     ...policy,
     id: `${policy.id} + ${values.id}`,
     deniedMeasurements: [...policy.deniedMeasurements, ...values.deniedMeasurements],
-    sevSnp: sevSnp === 'refuse' ? sevSnp : { ...sevSnp, referenceValues: [...ownValues(sevSnp), ...values.sevSnp] },
+    sevSnp: policy.sevSnp === 'refuse' ? 'refuse' : withBuilds(policy.sevSnp, values.sevSnp),
   });
-}
 
-const ownValues = ({ referenceValues }: Exclude<AppraisalPolicy['sevSnp'], 'refuse'>): readonly ReferenceValue[] =>
-  referenceValues === 'any-unidentified-program' ? [] : referenceValues;
+function withBuilds(snp: SnpPolicy, builds: readonly ReferenceValue[]): SnpPolicy {
+  if (builds.length === 0) return snp;
+  const own = snp.referenceValues === 'any-unidentified-program' ? [] : snp.referenceValues;
+  return { ...snp, referenceValues: [...own, ...builds] };
+}

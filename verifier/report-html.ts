@@ -87,8 +87,8 @@ function assessed(result: AttestationResult, { file }: ReportOptions): readonly 
     ['policy', policy],
     ['policy digest', hex(policyDigest)],
     ['verified as of', at.toISOString()],
-    ['chain valid at', `${validAt.toISOString()}, by ${timeSource === 'caller' ? 'the caller’s clock' : timeSource}`],
-    ['existed by', existedBy ?? 'no outside clock says'],
+    ['chain valid at', `${validAt.toISOString()}, by ${timeSource === 'caller' ? 'the caller’s clock' : 'the evidence'}`],
+    ['existed by', existedBy?.toISOString() ?? 'no outside clock says'],
   ];
 }
 

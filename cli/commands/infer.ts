@@ -9,13 +9,13 @@ import {
 } from '@veritee/protocol';
 import { toJson } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
-import { readAnchors, readPolicy, usage } from '../inputs.ts';
+import { addReferenceValues, type ReferenceFlags, readAnchors, readPolicy, usage } from '../inputs.ts';
 import { checkOutputs, type Output, print, printJson, readInput, say, writeOutputs } from '../io.ts';
 import { renderResult, tensorText } from '../render.ts';
 
 const MAX_VALUES_SHOWN = 16;
 
-export interface InferOptions {
+export interface InferOptions extends ReferenceFlags {
   readonly url: string;
   readonly model: string;
   readonly input: string;
@@ -30,7 +30,7 @@ export interface InferOptions {
 export async function infer(options: InferOptions): Promise<number> {
   if (options.waitFor !== undefined && options.waitFor !== 'hardware') throw usage('wait-for', 'hardware');
   const model = modelName(options.model);
-  const policy = await readPolicy(options.policy);
+  const policy = await addReferenceValues(await readPolicy(options.policy), options);
   const trustAnchors = await readAnchors(options.trustAnchor);
   const request = requestOf(await readInput(options.input), options.binary);
   const { receiptOut } = options;

@@ -7,7 +7,14 @@ import {
   parseReceipt,
   receiptToJson,
 } from '@veritee/protocol';
-import { detectKind, parseHclReport, parseSnpReport, snpReportToJson } from '@veritee/verifier';
+import {
+  detectKind,
+  nitroDocumentToJson,
+  parseHclReport,
+  parseNitroDocument,
+  parseSnpReport,
+  snpReportToJson,
+} from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
 import { print, printJson, readInput, say } from '../io.ts';
 
@@ -37,6 +44,8 @@ function decode(kind: NonNullable<ReturnType<typeof detectKind>>, file: Uint8Arr
       return evidenceToJson(parseEvidence(file));
     case 'snp-report':
       return snpReportToJson(parseSnpReport(file));
+    case 'nitro-document':
+      return nitroDocumentToJson(parseNitroDocument(file));
     case 'snp-hcl': {
       const { report, claims } = parseHclReport(file);
       return { ...snpReportToJson(parseSnpReport(report)), runtimeClaims: claims };

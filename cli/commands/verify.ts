@@ -1,13 +1,24 @@
-import { assess, type Expected, type Kind, renderHtml, toJson } from '@veritee/verifier';
+import { AUTHENTICITY, assess, type Expected, type Kind, renderHtml, toJson } from '@veritee/verifier';
 import { type EarFlags, PRODUCER, readEarFlags } from '../ear.ts';
 import { exitOfVerdict } from '../exit.ts';
-import { readAnchors, readCrl, readEndorsement, readNonce, readPolicy, readSalt, readTime, usage } from '../inputs.ts';
+import {
+  addReferenceValues,
+  type ReferenceFlags,
+  readAnchors,
+  readCrl,
+  readEndorsement,
+  readNonce,
+  readPolicy,
+  readSalt,
+  readTime,
+  usage,
+} from '../inputs.ts';
 import { checkOutputs, print, printJson, readInput, say, writeOutputs } from '../io.ts';
 import { renderHead, renderResult } from '../render.ts';
 
-const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl'];
+const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl', 'nitro-document'];
 
-export interface VerifyOptions extends EarFlags {
+export interface VerifyOptions extends EarFlags, ReferenceFlags {
   readonly kind?: string;
   readonly policy?: string;
   readonly endorsement: readonly string[];
@@ -28,7 +39,8 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
   const kind = KINDS.find((one) => one === options.kind);
   if (options.kind !== undefined && !kind) throw usage('kind', KINDS.join(', '));
   const signEar = await readEarFlags(options);
-  const policy = options.policy === 'builtin:authenticity' ? options.policy : await readPolicy(options.policy);
+  const asked = options.policy === AUTHENTICITY.id ? AUTHENTICITY : await readPolicy(options.policy);
+  const policy = await addReferenceValues(asked, options);
   const expected = await readExpected(options);
   const file = await readInput(path);
   if (options.report !== undefined) await checkOutputs([options.report]);

@@ -45,3 +45,24 @@ export const strictPolicy = (changes: Record<string, unknown> = {}, snp: Record<
   maxWaitSeconds: 30,
   ...changes,
 });
+
+const PCR = (value: string | undefined): string => value ?? '11'.repeat(48);
+
+/** A reference value of these registers, by index. */
+export const nitroImage = (pcrs: Readonly<Record<string, string>> = {}) => ({
+  name: 'mini',
+  pcr0: PCR(pcrs['0']),
+  pcr1: PCR(pcrs['1']),
+  pcr2: PCR(pcrs['2']),
+  pcr8: PCR(pcrs['8']),
+});
+
+/** The same for Nitro evidence. */
+export const strictNitroPolicy = (changes: Record<string, unknown> = {}, nitro: Record<string, unknown> = {}) =>
+  strictPolicy({
+    anchors: [{ builtin: 'aws' }],
+    sevSnp: 'refuse',
+    nitro: { referenceValues: [nitroImage()], debug: 'forbid', maxDocumentAgeSeconds: 3600, ...nitro },
+    existedBy: 'required',
+    ...changes,
+  });

@@ -40,6 +40,7 @@ import {
   type TickChanges,
 } from '../support/mini-enclave.ts';
 import { strictPolicy } from '../support/policies.ts';
+import { NITRO, NITRO_GOOD } from './cases-nitro.ts';
 import { flipped } from './snp-support.ts';
 
 export interface RefusalCase {
@@ -206,7 +207,7 @@ const reference = (change: Record<string, unknown>): Policy => ({
 });
 const at = (time: string): { input: Partial<AssessInput> } => ({ input: { at: new Date(time) } });
 
-type Row = readonly [name: string, row: string, code: Code, input: () => Promise<AssessInput>];
+export type Row = readonly [name: string, row: string, code: Code, input: () => Promise<AssessInput>];
 
 const SHAPE: readonly Row[] = [
   ['bytes of no known kind', 'shape.kind', 'EVIDENCE_UNSUPPORTED', receipt({ file: () => utf8('no evidence') })],
@@ -580,7 +581,7 @@ const POLICY: readonly Row[] = [
   ['no proven time', 'policy.existed-by', 'TIME_NOT_PROVEN', strict({ policy: { existedBy: 'required' } })],
 ];
 
-export const REFUSALS: readonly RefusalCase[] = [...SHAPE, ...SNP, ...SESSION, ...EXPECTED, ...POLICY].map(
+export const REFUSALS: readonly RefusalCase[] = [...SHAPE, ...SNP, ...NITRO, ...SESSION, ...EXPECTED, ...POLICY].map(
   ([name, row, code, input]) => ({ name, row, code, input }),
 );
 
@@ -608,4 +609,5 @@ export const GOOD: readonly (readonly [string, () => Promise<AssessInput>])[] = 
   ['a raw report signed with a VLEK', raw({ snp: VLEK })],
   ['a receipt under a VLEK', strict({ tick: { snp: VLEK }, snp: { vlek: 'allow' } })],
   ['an Azure HCL report', hcl('{"a":1}', '{"a":1}')],
+  ...NITRO_GOOD,
 ];

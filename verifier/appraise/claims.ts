@@ -2,7 +2,8 @@
  * The facts a result shows: decoded, and only what a check has already vouched for. Times that the enclave's own clock
  * gave are named `claimed…`; nothing is decided by them.
  */
-import type { Bytes, Runtime, SessionClaims, Statement } from '@veritee/protocol';
+import { type Bytes, isZero, type Runtime, type SessionClaims, type Statement } from '@veritee/protocol';
+import type { VerifiedNitro } from '../nitro/verify.ts';
 import type { FirmwareVersion, SnpReport } from '../snp/report.ts';
 import type { SnpProduct, Tcb } from '../snp/tcb.ts';
 import { parseTcb, tcbLayoutOf } from '../snp/tcb.ts';
@@ -40,14 +41,34 @@ export interface ReportFacts {
   readonly mitigationVectors: { readonly launch: string; readonly current: string } | null;
 }
 
+type AnchorFacts = Pick<TrustAnchor, 'name' | 'platform' | 'fingerprint'>;
+
 export interface SnpClaims extends ReportFacts {
   readonly product: SnpProduct;
   readonly signer: 'VCEK' | 'VLEK';
   /** The cloud provider a VLEK is bound to. */
   readonly cspId: string | null;
   readonly tcb: SnpTcbs;
-  readonly anchor: Pick<TrustAnchor, 'name' | 'platform' | 'fingerprint'>;
+  readonly anchor: AnchorFacts;
   readonly crl: { readonly thisUpdate: Date; readonly nextUpdate: Date } | null;
+}
+
+export interface NitroClaims {
+  readonly moduleId: string;
+  readonly instanceId: string;
+  readonly region: string;
+  /** By AWS's clock. */
+  readonly timestamp: Date;
+  readonly digest: 'SHA384';
+  /** 0 to 4 and 8, and every other that is not zero. */
+  readonly pcrs: Readonly<Record<string, Bytes<48>>>;
+  readonly debug: boolean;
+  readonly publicKey: Uint8Array | null;
+  readonly userData: Uint8Array | null;
+  /** A raw document's own. One that vouches for a session has none, and a receipt shows its statement's. */
+  readonly nonce: Uint8Array | null;
+  readonly leaf: { readonly subjectCN: string; readonly notBefore: Date; readonly notAfter: Date };
+  readonly anchor: AnchorFacts;
 }
 
 export interface SessionFacts {
@@ -89,7 +110,7 @@ export interface HclFacts {
   readonly runtimeClaims: JsonObject;
 }
 
-export type Claims = Partial<SnpClaims & HclFacts & SessionFacts & StatementFacts & ChallengeFacts>;
+export type Claims = Partial<SnpClaims & NitroClaims & HclFacts & SessionFacts & StatementFacts & ChallengeFacts>;
 
 const firmwareText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
 const hexNumber = (value: bigint): string => `0x${value.toString(16)}`;
@@ -137,13 +158,33 @@ export function reportFacts(report: SnpReport): ReportFacts {
   };
 }
 
+const anchorFacts = ({ name, platform, fingerprint }: TrustAnchor): AnchorFacts => ({ name, platform, fingerprint });
+
+/** Those that AWS gives a meaning. */
+const ALWAYS_SHOWN: readonly number[] = [0, 1, 2, 3, 4, 8];
+
+export const nitroClaims = ({ document, region, debug, leaf, anchor }: VerifiedNitro): NitroClaims => ({
+  moduleId: document.moduleId,
+  instanceId: document.instanceId,
+  region,
+  timestamp: document.timestamp,
+  digest: document.digest,
+  pcrs: Object.fromEntries([...document.pcrs].filter(([index, pcr]) => ALWAYS_SHOWN.includes(index) || !isZero(pcr))),
+  debug,
+  publicKey: document.publicKey,
+  userData: document.userData,
+  nonce: document.nonce,
+  leaf: { subjectCN: leaf.subjectCN, notBefore: leaf.notBefore, notAfter: leaf.notAfter },
+  anchor: anchorFacts(anchor),
+});
+
 export const snpClaims = ({ report, ...snp }: VerifiedSnp, tcb: SnpTcbs): SnpClaims => ({
   ...reportFacts(report),
   product: snp.product,
   signer: snp.signer,
   cspId: snp.certificate.cspId,
   tcb,
-  anchor: { name: snp.anchor.name, platform: snp.anchor.platform, fingerprint: snp.anchor.fingerprint },
+  anchor: anchorFacts(snp.anchor),
   crl: snp.crl,
 });
 

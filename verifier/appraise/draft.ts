@@ -6,7 +6,7 @@ import { base64, hex, isZero } from '@veritee/protocol';
 import { A_FILE } from '../kind.ts';
 import { meetsTcb, type SnpProduct, type Tcb } from '../snp/tcb.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
-import type { SnpClaims } from './claims.ts';
+import type { NitroClaims, SnpClaims } from './claims.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import { POLICY_PROFILE } from './policy.ts';
 import type { Affirming } from './result.ts';
@@ -19,29 +19,27 @@ export type PolicyDraft = JsonObject;
 
 /**
  * @param result affirming under `builtin:authenticity`
- * @param anchors the anchors that the file was verified with beside AMD's; they are written into the draft
- * @throws TypeError a result without a report's claims
+ * @param anchors the anchors that the file was verified with beside the built-in ones; they are written into the draft
+ * @throws TypeError a result without a platform's claims
  */
 export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]): PolicyDraft {
-  const claims = snpClaimsOf(result);
-  const real = claims.anchor.platform === 'snp';
+  const { platform, builtin, id } = platformDraft(result);
   return {
     $comment: [
       `Drafted from ${A_FILE[result.kind]}, verified at ${result.at.toISOString()}. It accepts the program that made this`,
       'file: compare its measurement with that of a build you trust before you rely on it.',
-      'anchors: roots that may vouch. nitro: this release verifies no Nitro evidence.',
+      'anchors: roots that may vouch. sevSnp, nitro: "refuse", or what is accepted from that platform.',
       'deniedMeasurements: builds withdrawn, refused whatever else lists them.',
       'models: "any", or a list; the digests decide.',
       'freshness: "nonce-required" refuses whatever does not bear your own nonce, so also every file from an archive.',
-      'existedBy: "required" asks for a time proven by an outside clock, which no file of this release carries.',
+      'existedBy: "required" asks for a time proven by an outside clock: Nitro documents carry one, SNP reports none.',
       'strength: "hardware-committed" refuses answers until a hardware report covers them;',
       'maxWaitSeconds is how long a client waits for that.',
     ].join(' '),
     profile: POLICY_PROFILE,
-    id: `draft-${hex(claims.measurement).slice(0, 16)}`,
-    anchors: [...(real ? [{ $comment: 'AMD’s own roots.', builtin: 'amd' }] : []), ...anchors.map(draftAnchor)],
-    sevSnp: draftSnp(claims),
-    nitro: 'refuse',
+    id: `draft-${id}`,
+    anchors: [...builtin, ...anchors.map(draftAnchor)],
+    ...platform,
     deniedMeasurements: [],
     models: draftModels(result),
     freshness: 'not-required',
@@ -51,15 +49,38 @@ export function draftPolicy(result: Affirming, anchors: readonly TrustAnchor[]):
   };
 }
 
-function snpClaimsOf({ claims }: Affirming): SnpClaims {
-  if (!claims.measurement) throw new TypeError('draftPolicy: want an affirming result of SEV-SNP evidence');
-  return claims as SnpClaims; // established together, by verifySnp
+interface PlatformDraft {
+  readonly platform: { readonly sevSnp: JsonValue; readonly nitro: JsonValue };
+  readonly builtin: readonly JsonObject[];
+  /** For the id of the draft. */
+  readonly id: string;
 }
+
+/** One platform as this file has it, the other refused. */
+function platformDraft({ claims }: Affirming): PlatformDraft {
+  const real = (builtin: 'amd' | 'aws', $comment: string) =>
+    claims.anchor?.platform.startsWith('simulated-') ? [] : [{ $comment, builtin }];
+  if (claims.measurement) {
+    const snp = claims as SnpClaims; // established together, by verifySnp
+    const platform = { sevSnp: draftSnp(snp), nitro: 'refuse' };
+    return { platform, builtin: real('amd', 'AMD’s own roots.'), id: head(snp.measurement) };
+  }
+  if (claims.pcrs) {
+    const nitro = claims as NitroClaims; // likewise, by verifyNitro
+    const platform = { sevSnp: 'refuse', nitro: draftNitro(nitro) };
+    const { pcr0 } = registersOf(nitro);
+    return { platform, builtin: real('aws', 'AWS’s own root.'), id: nitro.debug ? 'debug-enclave' : pcr0.slice(0, SHORT) };
+  }
+  throw new TypeError('draftPolicy: want an affirming result of SEV-SNP or Nitro evidence');
+}
+
+const SHORT = 16;
+const head = (measurement: Uint8Array): string => hex(measurement).slice(0, SHORT);
 
 const seconds = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, 'Z');
 
 const draftAnchor = ({ name, platform, publicKey, fingerprint, notBefore, notAfter }: TrustAnchor): JsonObject => ({
-  ...(platform === 'snp' ? {} : { $comment: 'A SIMULATED platform’s root: software that signs whatever it is told.' }),
+  ...(!platform.startsWith('simulated-') ? {} : { $comment: 'A SIMULATED platform’s root: software that signs whatever it is told.' }),
   name,
   platform,
   publicKey: base64(publicKey),
@@ -139,6 +160,45 @@ function draftFloor(
     product,
     cpuidModels: cpuid ? [cpuid.model] : 'any',
     ...parts,
+  };
+}
+
+/** A register the document lacks cannot be compared. */
+function registersOf({ pcrs }: NitroClaims): Record<'pcr0' | 'pcr1' | 'pcr2' | 'pcr8', string> {
+  const pcr = (index: number): string => {
+    const value = pcrs[index];
+    return value ? hex(value) : 'unused';
+  };
+  return { pcr0: pcr(0), pcr1: pcr(1), pcr2: pcr(2), pcr8: pcr(8) };
+}
+
+function draftNitro(claims: NitroClaims): JsonObject {
+  const { debug } = claims;
+  const registers = registersOf(claims);
+  return {
+    $comment: [
+      ...(debug
+        ? ['THIS ENCLAVE IS IN DEBUG MODE: its parent instance can read its console, and its PCRs measure nothing.']
+        : []),
+      'referenceValues: the builds you accept.',
+      'debug: whether an enclave in debug mode will do.',
+      'maxDocumentAgeSeconds: how long ago the document may have been signed. "any" because receipts are kept;',
+      'a client that wants live answers sets a number or asks for its nonce.',
+    ].join(' '),
+    referenceValues: debug
+      ? 'any-unidentified-program'
+      : [
+          {
+            $comment:
+              'One enclave image; a document must match every register of one value. pcr0: the whole image; pcr1: the ' +
+              'kernel; pcr2: the application; pcr8: the certificate that signed the image, zeros where nobody did. ' +
+              '"unused" leaves a register uncompared. Name the build; "notAfter": "2027-01-31T00:00:00Z" lets it expire.',
+            name: `as seen: ${registers.pcr0.slice(0, SHORT)}`,
+            ...registers,
+          },
+        ],
+    debug: debug ? 'allow-debug-no-confidentiality' : 'forbid',
+    maxDocumentAgeSeconds: 'any',
   };
 }
 

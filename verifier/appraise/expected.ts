@@ -25,7 +25,7 @@ export interface ExpectedBody {
 
 /** What the caller knows of the work. Leave out what you do not know; the result lists it as not checked. */
 export interface Expected {
-  /** 8 to 64 bytes. For a raw report: REPORT_DATA itself, zeros after it. */
+  /** 8 to 64 bytes. For a raw report: REPORT_DATA itself, zeros after it; for a raw Nitro document: its nonce. */
   readonly nonce?: Uint8Array;
   readonly request?: ExpectedBody;
   readonly response?: ExpectedBody;
@@ -226,7 +226,10 @@ function checkNonce(verified: Verified, nonce: Uint8Array | undefined, log: Chec
 function nonceOf(verified: Verified): Uint8Array | null {
   switch (verified.kind) {
     case 'snp-report':
-      return verified.snp.report.reportData;
+    case 'nitro-document':
+      return verified.platform.name === 'nitro'
+        ? verified.platform.nitro.document.nonce
+        : verified.platform.snp.report.reportData;
     case 'snp-hcl':
     case 'evidence':
       return null;

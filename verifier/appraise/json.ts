@@ -1,5 +1,6 @@
 /** Decoded facts as JSON for people and tools: bytes as lower-case hex, times as ISO 8601 UTC. */
 import { hex } from '@veritee/protocol';
+import type { NitroDocument } from '../nitro/document.ts';
 import { productOfCpuid, type SnpReport } from '../snp/report.ts';
 import { reportFacts } from './claims.ts';
 
@@ -25,5 +26,12 @@ export function snpReportToJson(report: SnpReport): JsonObject {
   const { reportedTcb, committedTcb, currentTcb, launchTcb, signingKey, signature } = report;
   const tcb = { reported: reportedTcb, committed: committedTcb, current: currentTcb, launch: launchTcb };
   const facts = { ...reportFacts(report), claimedProduct: productOfCpuid(report), signingKey, tcb, signature };
+  return Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, jsonOf(value)]));
+}
+
+/** Every field as decoded, for inspection. Nothing here has been verified. */
+export function nitroDocumentToJson(document: NitroDocument): JsonObject {
+  const { protectedHeader: _, payload: __, toBeSigned: ___, pcrs, pcr0, pcr1, pcr2, ...rest } = document;
+  const facts = { ...rest, pcrs: Object.fromEntries(pcrs) };
   return Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, jsonOf(value)]));
 }

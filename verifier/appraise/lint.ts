@@ -4,7 +4,14 @@
  */
 import { equalBytes, hex, isZero } from '@veritee/protocol';
 import type { SnpProduct } from '../snp/tcb.ts';
-import type { AppraisalPolicy, ReferenceValue, SnpPolicy, TcbFloor } from './policy.ts';
+import type {
+  AppraisalPolicy,
+  NitroPolicy,
+  NitroReferenceValue,
+  ReferenceValue,
+  SnpPolicy,
+  TcbFloor,
+} from './policy.ts';
 import { hasExpired } from './reference-values.ts';
 
 export interface PolicyWarning {
@@ -18,10 +25,12 @@ export interface PolicyWarning {
 
 /** @param at the time at which the policy is to be used: what has expired by then is said */
 export function lintPolicy(policy: AppraisalPolicy, at: Date): readonly PolicyWarning[] {
-  const { sevSnp } = policy;
+  const { sevSnp, nitro } = policy;
   return [
     ...lintAnchors(policy, at),
-    ...(sevSnp === 'refuse' ? lintNothing() : lintSnp(sevSnp, policy, at)),
+    ...(sevSnp === 'refuse' && nitro === 'refuse' ? lintNothing() : []),
+    ...(sevSnp === 'refuse' ? [] : lintSnp(sevSnp, policy, at)),
+    ...(nitro === 'refuse' ? [] : lintNitro(nitro, policy, at)),
     ...lintWork(policy),
   ];
 }
@@ -56,10 +65,10 @@ const lintAnchors = ({ anchors }: AppraisalPolicy, at: Date): readonly PolicyWar
     ];
   });
 
-type OptOut = readonly [field: keyof SnpPolicy, word: string, words: string];
+type OptOut<Policy> = readonly [field: keyof Policy & string, word: string, words: string];
 
 /** Single words that switch a check off. */
-const SNP_OPT_OUTS: readonly OptOut[] = [
+const SNP_OPT_OUTS: readonly OptOut<SnpPolicy>[] = [
   [
     'referenceValues',
     'any-unidentified-program',
@@ -167,6 +176,73 @@ function lintReferenceValue(
   ];
 }
 
+const NITRO_OPT_OUTS: readonly OptOut<NitroPolicy>[] = [
+  [
+    'referenceValues',
+    'any-unidentified-program',
+    'any program is accepted, and every result says “by an unidentified program”',
+  ],
+  [
+    'debug',
+    'allow-debug-no-confidentiality',
+    'the parent instance may read the enclave’s console, and its PCRs measure nothing',
+  ],
+  ['maxDocumentAgeSeconds', 'any', 'a document signed long ago will do'],
+];
+
+const REGISTERS = {
+  pcr0: 'the image as a whole is not compared: whatever the others leave open will do',
+  pcr1: 'the kernel is compared only as far as PCR0 covers it',
+  pcr2: 'the application is compared only as far as PCR0 covers it',
+  pcr8: 'whoever signed the image will do, or nobody',
+} as const;
+const REGISTER_NAMES = Object.keys(REGISTERS) as readonly (keyof typeof REGISTERS)[];
+
+function lintNitro(nitro: NitroPolicy, policy: AppraisalPolicy, at: Date): readonly PolicyWarning[] {
+  const { referenceValues } = nitro;
+  const values = referenceValues === 'any-unidentified-program' ? [] : referenceValues;
+  return [
+    ...NITRO_OPT_OUTS.flatMap(([field, word, words]) => when(nitro[field] === word, 'opt-out', `nitro.${field}`, words)),
+    ...when(
+      values.length > 0 && values.every((value) => hasExpired(value, at)),
+      'reference-values-expired',
+      'nitro.referenceValues',
+      'every build has expired: every document is refused',
+    ),
+    ...values.flatMap((value, i) => lintNitroValue(value, i, values, policy.deniedMeasurements, at)),
+  ];
+}
+
+function lintNitroValue(
+  value: NitroReferenceValue,
+  index: number,
+  values: readonly NitroReferenceValue[],
+  denied: readonly Uint8Array[],
+  at: Date,
+): readonly PolicyWarning[] {
+  const path = `nitro.referenceValues[${index}]`;
+  const named = values.findIndex(({ name }) => name === value.name);
+  return [
+    ...when(
+      hasExpired(value, at),
+      'reference-value-expired',
+      `${path}.notAfter`,
+      `the build has been unknown since ${value.notAfter?.toISOString()}: documents of it are refused`,
+    ),
+    ...when(named < index, 'name-repeated', `${path}.name`, `results cannot tell it from referenceValues[${named}]`),
+    ...REGISTER_NAMES.flatMap((name) => when(value[name] === 'unused', 'opt-out', `${path}.${name}`, REGISTERS[name])),
+    ...(['pcr0', 'pcr1', 'pcr2'] as const).flatMap((name) => {
+      const pcr = value[name];
+      return when(
+        pcr !== 'unused' && denied.some((one) => equalBytes(one, pcr)),
+        'measurement-denied',
+        `${path}.${name}`,
+        'deniedMeasurements names it too: documents of it are refused',
+      );
+    }),
+  ];
+}
+
 const lintProducts = ({ products }: SnpPolicy): readonly PolicyWarning[] =>
   products.flatMap((product, i) =>
     when(products.indexOf(product) < i, 'product-repeated', `sevSnp.products[${i}]`, `${product} is listed before`),
@@ -246,7 +322,7 @@ function lintChips({ chips, maskedChipId, vlek }: SnpPolicy): readonly PolicyWar
 }
 
 function lintWork(policy: AppraisalPolicy): readonly PolicyWarning[] {
-  const { models, freshness, existedBy, strength, maxWaitSeconds } = policy;
+  const { sevSnp, nitro, models, freshness, existedBy, strength, maxWaitSeconds } = policy;
   return [
     ...when(models === 'any', 'opt-out', 'models', 'any model that the program serves may have given the answer'),
     ...(models === 'any'
@@ -258,10 +334,16 @@ function lintWork(policy: AppraisalPolicy): readonly PolicyWarning[] {
     ...when(freshness === 'not-required', 'opt-out', 'freshness', 'an old answer or attestation may be replayed'),
     ...when(existedBy === 'not-required', 'opt-out', 'existedBy', 'nothing shows when a receipt was made'),
     ...when(
-      existedBy === 'required',
+      existedBy === 'required' && nitro === 'refuse',
       'refuses-everything',
       'existedBy',
-      'no file of this release carries an outside clock’s word: every file is refused',
+      'no SEV-SNP file of this release carries an outside clock’s word: every file is refused',
+    ),
+    ...when(
+      existedBy === 'required' && nitro !== 'refuse' && sevSnp !== 'refuse',
+      'refuses-sev-snp',
+      'existedBy',
+      'only Nitro documents carry an outside clock’s word: every SEV-SNP file is refused',
     ),
     ...when(
       strength === 'session-signed',

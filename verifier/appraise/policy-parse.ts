@@ -1,9 +1,11 @@
-import { type Bytes, CodedError, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
+import { type Bytes, CodedError, isZero, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
 import { type SnpProduct, type Tcb, tcbLayoutOf } from '../snp/tcb.ts';
 import {
   type AppraisalPolicy,
   type ModelRule,
   mintPolicy,
+  type NitroPolicy,
+  type NitroReferenceValue,
   POLICY_PROFILE,
   type PolicyAnchor,
   type ReferenceValue,
@@ -13,6 +15,7 @@ import {
 import { type Fields, Item, refusePolicy } from './policy-fields.ts';
 
 const MAX_DAYS = 36_500;
+const SECONDS_PER_DAY = 86_400;
 const MAX_WAIT_SECONDS = 86_400;
 const BYTE = 0xff;
 const RESERVED_ID = 'builtin:';
@@ -29,7 +32,7 @@ export function parsePolicy(json: unknown): AppraisalPolicy {
     id: readId(policy.item('id')),
     anchors: policy.item('anchors').list(1).map(readAnchor),
     sevSnp: refused(policy.item('sevSnp')) ?? readSnp(policy.item('sevSnp').object()),
-    nitro: policy.item('nitro').word('refuse'),
+    nitro: refused(policy.item('nitro')) ?? readNitro(policy.item('nitro').object()),
     deniedMeasurements: readMeasurements(policy.item('deniedMeasurements'), 0),
     models: anything(policy.item('models')) ?? policy.item('models').list(1).map(readModel),
     freshness: policy.item('freshness').word('nonce-required', 'not-required'),
@@ -70,13 +73,13 @@ function readId(item: Item): string {
 function readAnchor(item: Item): PolicyAnchor {
   const anchor = item.object();
   if (anchor.has('builtin')) {
-    const builtin = anchor.item('builtin').word('amd');
+    const builtin = anchor.item('builtin').word('amd', 'aws');
     anchor.end();
     return { builtin };
   }
   const facts = {
     name: anchor.item('name').text(),
-    platform: anchor.item('platform').word('snp', 'simulated-snp'),
+    platform: anchor.item('platform').word('snp', 'nitro', 'simulated-snp', 'simulated-nitro'),
     publicKey: anchor.item('publicKey').base64(),
     fingerprint: anchor.item('fingerprint').hex(32),
     notBefore: anchor.item('notBefore').date(),
@@ -119,6 +122,45 @@ function readSnp(snp: Fields): SnpPolicy {
   };
   snp.end();
   return policy;
+}
+
+function readNitro(nitro: Fields): NitroPolicy {
+  const values = nitro.item('referenceValues');
+  const age = nitro.item('maxDocumentAgeSeconds');
+  const policy: NitroPolicy = {
+    referenceValues: values.is('any-unidentified-program')
+      ? 'any-unidentified-program'
+      : values.list(1).map(readNitroReferenceValue),
+    debug: nitro.item('debug').word('forbid', 'allow-debug-no-confidentiality'),
+    maxDocumentAgeSeconds: anything(age) ?? age.integer(1, MAX_DAYS * SECONDS_PER_DAY),
+  };
+  nitro.end();
+  return policy;
+}
+
+export function readNitroReferenceValue(item: Item): NitroReferenceValue {
+  const value = item.object();
+  const pcr = (name: string, zeros: 'refused' | 'allowed'): Bytes<48> | 'unused' => {
+    const part = value.item(name);
+    if (part.is('unused')) return 'unused';
+    const measured = part.hex(48);
+    if (zeros === 'refused' && isZero(measured)) part.refuse('no zeros: that is every enclave in debug mode');
+    return measured;
+  };
+  const reference = {
+    name: value.item('name').text(),
+    pcr0: pcr('pcr0', 'refused'),
+    pcr1: pcr('pcr1', 'refused'),
+    pcr2: pcr('pcr2', 'refused'),
+    pcr8: pcr('pcr8', 'allowed'),
+    notAfter: value.has('notAfter') ? value.item('notAfter').date() : null,
+  };
+  value.end();
+  const unsigned = reference.pcr8 === 'unused' || isZero(reference.pcr8);
+  if (reference.pcr0 === 'unused' && unsigned) {
+    refusePolicy(`${item.path}.pcr0`, 'the image, or in pcr8 its signer: the rest identifies no program');
+  }
+  return reference;
 }
 
 function readReferenceValues(item: Item): SnpPolicy['referenceValues'] {

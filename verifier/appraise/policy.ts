@@ -7,10 +7,11 @@ import type { Strength } from '../checks.ts';
 import type { SnpProduct, Tcb } from '../snp/tcb.ts';
 import { AMD_ANCHORS } from '../trust/amd.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
+import { AWS_ANCHORS } from '../trust/aws.ts';
 
 export const POLICY_PROFILE = 'veritee/policy/v1';
 
-export type PolicyAnchor = { readonly builtin: 'amd' } | TrustAnchor;
+export type PolicyAnchor = { readonly builtin: 'amd' | 'aws' } | TrustAnchor;
 
 /** One build as launched. All parts belong together: a report has to match one value in every part. */
 export interface ReferenceValue {
@@ -61,6 +62,29 @@ export interface SnpPolicy {
   readonly crl: 'not-required' | { readonly maxAgeDays: number };
 }
 
+/** One enclave image. All parts belong together: a document has to match one value in every part. */
+export interface NitroReferenceValue {
+  readonly name: string;
+  /** The whole image. At least one of this and `pcr8` is given: the other two identify no program. */
+  readonly pcr0: Bytes<48> | 'unused';
+  /** The kernel and its boot code. */
+  readonly pcr1: Bytes<48> | 'unused';
+  /** The application, without the boot code. */
+  readonly pcr2: Bytes<48> | 'unused';
+  /** The certificate that signed the image; zeros for an image that nobody signed. */
+  readonly pcr8: Bytes<48> | 'unused';
+  /** The build is known no more after this time. */
+  readonly notAfter: Date | null;
+}
+
+export interface NitroPolicy {
+  /** One must match. */
+  readonly referenceValues: readonly NitroReferenceValue[] | 'any-unidentified-program';
+  readonly debug: 'forbid' | 'allow-debug-no-confidentiality';
+  /** Between the document's time and that of the check; `any` for receipts that are kept. */
+  readonly maxDocumentAgeSeconds: number | 'any';
+}
+
 /** Decided by the digest, which the policy computes itself where it lists files; name and version are labels. */
 export interface ModelRule {
   readonly name: string | null;
@@ -78,7 +102,7 @@ export interface AppraisalPolicy {
   readonly id: string;
   readonly anchors: readonly PolicyAnchor[];
   readonly sevSnp: 'refuse' | SnpPolicy;
-  readonly nitro: 'refuse';
+  readonly nitro: 'refuse' | NitroPolicy;
   /** Builds withdrawn: refused whatever else lists them. */
   readonly deniedMeasurements: readonly Bytes<48>[];
   readonly models: 'any' | readonly ModelRule[];
@@ -108,7 +132,7 @@ export const isCompletePolicy = (value: unknown): value is AppraisalPolicy =>
 export const AUTHENTICITY: AppraisalPolicy = mintPolicy({
   profile: POLICY_PROFILE,
   id: 'builtin:authenticity',
-  anchors: [{ builtin: 'amd' }],
+  anchors: [{ builtin: 'amd' }, { builtin: 'aws' }],
   sevSnp: {
     referenceValues: 'any-unidentified-program',
     products: ['Milan', 'Genoa', 'Turin'],
@@ -131,7 +155,11 @@ export const AUTHENTICITY: AppraisalPolicy = mintPolicy({
     vlek: 'allow',
     crl: 'not-required',
   },
-  nitro: 'refuse',
+  nitro: {
+    referenceValues: 'any-unidentified-program',
+    debug: 'allow-debug-no-confidentiality',
+    maxDocumentAgeSeconds: 'any',
+  },
   deniedMeasurements: [],
   models: 'any',
   freshness: 'not-required',
@@ -140,8 +168,10 @@ export const AUTHENTICITY: AppraisalPolicy = mintPolicy({
   maxWaitSeconds: 0,
 });
 
+const BUILTIN = { amd: AMD_ANCHORS, aws: AWS_ANCHORS } as const;
+
 export const anchorsOf = (policy: AppraisalPolicy): readonly TrustAnchor[] =>
-  policy.anchors.flatMap((anchor) => ('builtin' in anchor ? AMD_ANCHORS : [anchor]));
+  policy.anchors.flatMap((anchor) => ('builtin' in anchor ? BUILTIN[anchor.builtin] : [anchor]));
 
 /** SHA-256 of the policy as canonical CBOR, comments left out: two files that decide alike have one digest. */
 export function policyDigest(policy: AppraisalPolicy): Bytes<32> {

@@ -1,7 +1,7 @@
 /** The half of a policy that speaks of the work, its freshness and its time, whatever the platform. */
 import { equalBytes, hex, type ModelIdentity } from '@veritee/protocol';
 import type { CheckLog, CheckRow } from '../checks.ts';
-import type { Verified } from '../receipt/verify.ts';
+import { existedBy, type Verified } from '../receipt/verify.ts';
 import type { AppraisalPolicy, ModelRule } from './policy.ts';
 
 const POLICY = 'verifier/policy.schema.json';
@@ -19,12 +19,17 @@ export function runReceiptRules(verified: Verified, nonce: boolean, policy: Appr
     checkStrength(verified, policy, log);
   }
   checkFreshness(nonce, policy, log);
-  if (policy.existedBy === 'not-required') {
-    log.skip('policy.existed-by', 'the policy does not ask', 'when this was made: no outside clock proves it');
-  } else {
-    // No format of this release carries an outside clock's word.
-    log.fail('policy.existed-by', 'TIME_NOT_PROVEN', 'a time proven by an outside clock', 'none');
-  }
+  checkExistedBy(existedBy(verified), policy, log);
+}
+
+/** A time that is proven is shown, asked for or not. */
+function checkExistedBy(time: Date | null, policy: AppraisalPolicy, log: CheckLog): void {
+  const id = 'policy.existed-by';
+  const wanted = 'a time proven by an outside clock';
+  const asks = policy.existedBy === 'required';
+  if (time) log.pass(id, `${time.toISOString()}, by the clock that signed the document`, asks ? wanted : null);
+  else if (asks) log.fail(id, 'TIME_NOT_PROVEN', wanted, 'none');
+  else log.skip(id, 'the policy does not ask', 'when this was made: no outside clock proves it');
 }
 
 type Receipt = Extract<Verified, { readonly kind: 'receipt' }>;

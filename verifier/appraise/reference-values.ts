@@ -5,7 +5,7 @@ import type { AppraisalPolicy, ReferenceValue, SnpPolicy } from './policy.ts';
 import type { SnpFacts, SnpRule } from './snp-rules.ts';
 
 /** A build expires as certificates do: `notAfter` is its last moment. */
-export const hasExpired = ({ notAfter }: ReferenceValue, at: Date): boolean => notAfter !== null && at > notAfter;
+export const hasExpired = ({ notAfter }: Pick<ReferenceValue, 'notAfter'>, at: Date): boolean => notAfter !== null && at > notAfter;
 
 const isMeasured = ({ measurements }: ReferenceValue, { snp }: SnpFacts): boolean =>
   measurements.some((measurement) => equalBytes(measurement, snp.report.measurement));
@@ -69,15 +69,20 @@ export function measuredText(facts: SnpFacts, policy: SnpPolicy): string {
 
 export const DENIED_ROW: CheckRow = {
   id: 'policy.denied-measurements',
-  claim: 'MEASUREMENT',
+  claim: 'MEASUREMENT, or PCR0 to PCR2',
   source: 'verifier/policy.schema.json, deniedMeasurements',
 };
 
 /** A withdrawn build is refused whatever reference value names it, and under a policy that names none. */
-export function checkDenied(measurement: Bytes<48>, { deniedMeasurements }: AppraisalPolicy, log: CheckLog): void {
+export function checkDenied(
+  measured: readonly Bytes<48>[],
+  { deniedMeasurements }: AppraisalPolicy,
+  log: CheckLog,
+): void {
   const { id } = DENIED_ROW;
+  const found = measured.find((measurement) => deniedMeasurements.some((denied) => equalBytes(denied, measurement)));
   if (deniedMeasurements.length === 0) log.skip(id, 'the policy denies none');
-  else if (deniedMeasurements.some((denied) => equalBytes(denied, measurement))) {
-    log.fail(id, 'MEASUREMENT_DENIED', 'a measurement that the policy does not deny', hex(measurement));
+  else if (found) {
+    log.fail(id, 'MEASUREMENT_DENIED', 'a measurement that the policy does not deny', hex(found));
   } else log.pass(id, `none of the ${deniedMeasurements.length} denied`);
 }

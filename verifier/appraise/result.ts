@@ -27,15 +27,17 @@ export interface Common {
   readonly at: Date;
   /** The time at which chain and lists were found valid. */
   readonly validAt: Date;
-  readonly timeSource: 'caller';
-  /** Always null: no format of this release carries an outside clock's word. */
-  readonly existedBy: null;
+  /** `evidence`: the time that AWS signed with a Nitro document, no later than `at` but for a minute's skew. */
+  readonly timeSource: 'caller' | 'evidence';
+  /** By an outside clock: a Nitro document's time, for what the document covers; null elsewhere. */
+  readonly existedBy: Date | null;
 }
 
 /** What only the affirming side hands out. */
 export type Affirmed =
   | { readonly kind: 'snp-report' }
   | { readonly kind: 'snp-hcl' }
+  | { readonly kind: 'nitro-document' }
   | { readonly kind: 'evidence'; readonly session: VerifiedSession }
   | {
       readonly kind: 'attestation';
@@ -77,5 +79,5 @@ export const toJson = (result: AttestationResult): JsonObject => ({
   policyDigest: hex(result.policyDigest),
   validAt: result.validAt.toISOString(),
   timeSource: result.timeSource,
-  existedBy: result.existedBy,
+  existedBy: result.existedBy?.toISOString() ?? null,
 });

@@ -13,6 +13,7 @@ import {
   type CodedError,
   type Entry,
   type EntryKind,
+  type Evidence,
   EvidenceError,
   equalBytes,
   type Hash,
@@ -31,6 +32,7 @@ import {
 } from '@veritee/protocol';
 import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
 import type { Kind } from '../kind.ts';
+import { type NitroDocument, parseNitroDocument } from '../nitro/document.ts';
 import { HCL_SHAPE_ROW, type HclReport, parseHclReport } from '../snp/hcl.ts';
 import { parseSnpReport, type SnpReport } from '../snp/report.ts';
 
@@ -41,7 +43,18 @@ export const SHAPE_ROWS: readonly CheckRow[] = [
   { id: 'shape.file', claim: 'size, canonical CBOR, closed maps, profile', source: 'docs/formats.md', kinds: OURS },
   { id: 'shape.evidence', claim: 'evidence file', source: 'docs/formats.md, evidence', kinds: OURS },
   HCL_SHAPE_ROW,
-  { id: 'shape.report', claim: 'ATTESTATION_REPORT', source: 'AMD 56860, ATTESTATION_REPORT' },
+  {
+    id: 'shape.report',
+    claim: 'ATTESTATION_REPORT',
+    source: 'AMD 56860, ATTESTATION_REPORT',
+    kinds: [...OURS, 'snp-report', 'snp-hcl'],
+  },
+  {
+    id: 'shape.document',
+    claim: 'attestation document',
+    source: 'AWS Nitro Enclaves, attestation_process.md §3.1, §3.2.2',
+    kinds: [...OURS, 'nitro-document'],
+  },
   { id: 'session.claims', claim: 'session claims', source: 'docs/formats.md, session claims', kinds: OURS },
   { id: 'session.key', claim: 'cnf', source: 'RFC 8747 §3.2; RFC 8032 §5.1.3', kinds: OURS },
   { id: 'session.boot-id', claim: 'boot id', source: 'design §3: SHA-256 of the session key, 16 bytes', kinds: OURS },
@@ -52,8 +65,13 @@ export const SHAPE_ROWS: readonly CheckRow[] = [
   { id: 'shape.endorsements', claim: 'endorsement and CRL files of the caller', source: 'RFC 7468; ITU-T X.690 §10' },
 ];
 
+/** The platform's own word. */
+export type ParsedPlatform =
+  | { readonly name: 'sev-snp'; readonly report: SnpReport }
+  | { readonly name: 'nitro'; readonly document: NitroDocument };
+
 export interface ParsedEvidence {
-  readonly report: SnpReport;
+  readonly platform: ParsedPlatform;
   readonly chain: readonly Uint8Array[];
   readonly crls: readonly Uint8Array[];
   /** The exact bytes that REPORT_DATA and statements refer to. */
@@ -74,8 +92,9 @@ export interface ParsedEntry<T> {
 export type ParsedChallenge = ParsedEntry<ChallengesEntry> & Pick<ChallengeProof, 'nonce' | 'nonceIndex' | 'noncePath'>;
 
 export type Parsed =
-  | { readonly kind: 'snp-report'; readonly report: SnpReport }
-  | { readonly kind: 'snp-hcl'; readonly report: SnpReport; readonly hcl: HclReport }
+  | { readonly kind: 'snp-report'; readonly platform: ParsedPlatform }
+  | { readonly kind: 'nitro-document'; readonly platform: ParsedPlatform }
+  | { readonly kind: 'snp-hcl'; readonly platform: ParsedPlatform; readonly hcl: HclReport; readonly report: SnpReport }
   | { readonly kind: 'evidence'; readonly evidence: ParsedEvidence }
   | {
       readonly kind: 'attestation';
@@ -104,10 +123,13 @@ export async function parse(
 ): Promise<Parsed> {
   switch (kind) {
     case 'snp-report':
-      return { kind, report: await readReport(file, log) };
+      return { kind, platform: { name: 'sev-snp', report: await readReport(file, log) } };
+    case 'nitro-document':
+      return { kind, platform: { name: 'nitro', document: await readDocument(file, log) } };
     case 'snp-hcl': {
       const hcl = await log.step('shape.hcl', () => parseHclReport(file), sizeOf(file));
-      return { kind, report: await readReport(hcl.report, log), hcl };
+      const report = await readReport(hcl.report, log);
+      return { kind, platform: { name: 'sev-snp', report }, report, hcl };
     }
     case 'evidence':
       log.skip('shape.file', 'the file is an evidence file, see shape.evidence');
@@ -128,33 +150,51 @@ const readReport = (raw: Uint8Array, log: CheckLog): Promise<SnpReport> =>
     (report) => `version ${report.version}, ${raw.length} bytes`,
   );
 
+const readDocument = (raw: Uint8Array, log: CheckLog): Promise<NitroDocument> =>
+  log.step(
+    'shape.document',
+    () => parseNitroDocument(raw),
+    ({ moduleId, pcrs }) => `of ${moduleId}, ${pcrs.size} PCRs, ${raw.length} bytes`,
+  );
+
+async function readPlatform({ format, report }: Evidence, log: CheckLog): Promise<ParsedPlatform> {
+  switch (format) {
+    case 'sev-snp-report':
+      log.skip('shape.document', 'the evidence is an SEV-SNP report');
+      return { name: 'sev-snp', report: await readReport(report, log) };
+    case 'nitro-attestation-document':
+      log.skip('shape.report', 'the evidence is a Nitro document');
+      return { name: 'nitro', document: await readDocument(report, log) };
+  }
+}
+
+/** A document brings its own chain, and AWS asks not to use CRLs: bytes that no signature covers have no place beside it. */
+function refuseUnlessBare({ format, chain, crls }: Evidence): void {
+  if (format !== 'nitro-attestation-document' || chain.length + crls.length === 0) return;
+  const actual = `${chain.length} certificates, ${crls.length} CRLs`;
+  throw new CheckFailure('EVIDENCE_MALFORMED', 'no chain and no CRL beside a Nitro document', actual, {
+    field: chain.length > 0 ? 'evidence.chain' : 'evidence.crls',
+  });
+}
+
 async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvidence> {
   const evidence = await log.step(
     'shape.evidence',
     () => {
       const parsed = parseEvidence(file);
-      if (parsed.format !== 'sev-snp-report') {
-        throw new CheckFailure(
-          'EVIDENCE_UNSUPPORTED',
-          'a format this release verifies: sev-snp-report',
-          parsed.format,
-          {
-            field: 'evidence.format',
-          },
-        );
-      }
+      refuseUnlessBare(parsed);
       return parsed;
     },
     sizeOf(file),
   );
-  const report = await readReport(evidence.report, log);
+  const platform = await readPlatform(evidence, log);
   const claims = readSession(evidence.sessionClaims, log);
   const checkpoint = await log.step(
     'checkpoint.shape',
     () => parseCheckpoint(evidence.checkpoint),
     ({ origin, size }) => `${origin}, ${size} entries`,
   );
-  return { ...evidence, report, claims, checkpoint };
+  return { ...evidence, platform, claims, checkpoint };
 }
 
 /** One parser makes three checks here; the field of its refusal says which of them failed. */
@@ -201,7 +241,9 @@ async function findEvidence(
 ): Promise<ParsedEvidence> {
   const isNamed = (file: Uint8Array): boolean => {
     const { format, report } = parseEvidence(file);
-    return format === 'sev-snp-report' && equalBytes(parseSnpReport(report).reportData, reportData);
+    const found =
+      format === 'sev-snp-report' ? parseSnpReport(report).reportData : parseNitroDocument(report).userData;
+    return found !== null && equalBytes(found, reportData);
   };
   const found = await log.step(
     'shape.evidence',

@@ -12,8 +12,8 @@ import {
 } from '@veritee/protocol';
 import { sessionFacts } from '../appraise/claims.ts';
 import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
-import type { VerifiedSnp } from '../snp/verify.ts';
-import type { ParsedEvidence } from './parse.ts';
+import type { NitroDocument } from '../nitro/document.ts';
+import type { ParsedEvidence, ParsedPlatform } from './parse.ts';
 
 const OURS = ['evidence', 'attestation', 'receipt'] as const;
 
@@ -26,7 +26,7 @@ export const SESSION_ROWS: readonly CheckRow[] = [
   },
   {
     id: 'binding.report-data',
-    claim: 'REPORT_DATA over session claims, previous value and checkpoint',
+    claim: 'REPORT_DATA, or user_data and public_key, over session claims, previous value and checkpoint',
     source: 'docs/formats.md, REPORT_DATA',
     kinds: OURS,
   },
@@ -45,7 +45,7 @@ export interface VerifiedSession {
 /** @throws EvidenceError CHECKPOINT_INVALID, KEY_BINDING_MISMATCH */
 export async function verifySession(
   evidence: ParsedEvidence,
-  snp: VerifiedSnp,
+  platform: ParsedPlatform,
   log: CheckLog,
 ): Promise<VerifiedSession> {
   const { claims, checkpoint, sessionClaims } = evidence;
@@ -62,13 +62,30 @@ export async function verifySession(
     'binding.report-data',
     () => {
       const expected = reportData(sessionClaims, evidence.previousReportData, checkpoint.body);
-      if (equalBytes(expected, snp.report.reportData)) return;
-      throw new CheckFailure('KEY_BINDING_MISMATCH', hex(expected), hex(snp.report.reportData), {
-        field: 'REPORT_DATA',
-      });
+      if (platform.name === 'sev-snp') refuseUnlessBound('REPORT_DATA', expected, platform.report.reportData);
+      else refuseUnlessDocumentBound(platform.document, expected, claims.sessionKey);
     },
-    () => 'the chip signed this session and this checkpoint',
+    () =>
+      platform.name === 'sev-snp'
+        ? 'the chip signed this session and this checkpoint'
+        : 'the hypervisor signed this session and this checkpoint',
   );
   log.establish({ claims: sessionFacts(claims, checkpoint) });
   return { bootId: claims.bootId, key: claims.sessionKey, claims, digest: sha256(sessionClaims), checkpoint };
+}
+
+/** A null is bound to by nothing else than null. */
+function refuseUnlessBound(field: string, expected: Uint8Array | null, actual: Uint8Array | null): void {
+  const same = expected && actual ? equalBytes(expected, actual) : expected === actual;
+  if (same) return;
+  throw new CheckFailure('KEY_BINDING_MISMATCH', shown(expected), shown(actual), { field });
+}
+
+const shown = (value: Uint8Array | null): string => (value ? hex(value) : 'none');
+
+/** A document has three fields for outside words, so all three have one meaning. */
+function refuseUnlessDocumentBound(document: NitroDocument, data: Bytes<64>, key: Ed25519Key): void {
+  refuseUnlessBound('document.user_data', data, document.userData);
+  refuseUnlessBound('document.public_key', key, document.publicKey);
+  refuseUnlessBound('document.nonce', null, document.nonce);
 }

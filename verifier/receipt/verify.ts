@@ -1,10 +1,13 @@
 /**
- * Phase 2: signatures, chain and bindings at the caller's time, in the order of docs/formats.md. Throws at the first
- * check that fails; what was shown before stays in the log.
+ * Phase 2: signatures, chain and bindings, in the order of docs/formats.md: on SNP at the caller's time, on Nitro at the
+ * document's, which the caller's bounds. Throws at the first check that fails; what was shown before stays in the log.
  */
 import type { Statement } from '@veritee/protocol';
-import { readTcbs, type SnpTcbs, snpClaims } from '../appraise/claims.ts';
+import { nitroClaims, readTcbs, type SnpTcbs, snpClaims } from '../appraise/claims.ts';
 import { CheckFailure, type CheckLog, type CheckRow, type Strength } from '../checks.ts';
+import type { NitroDocument } from '../nitro/document.ts';
+import { refuseFromFuture } from '../nitro/time.ts';
+import { type VerifiedNitro, verifyNitro } from '../nitro/verify.ts';
 import { verifyHclClaims } from '../snp/hcl.ts';
 import { roleOfName } from '../snp/profile.ts';
 import type { SnpReport } from '../snp/report.ts';
@@ -12,7 +15,7 @@ import { type VerifiedSnp, verifySnp } from '../snp/verify.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { type VerifiedChallenge, verifyChallenge } from './challenge.ts';
-import type { Parsed, ParsedEvidence } from './parse.ts';
+import type { Parsed, ParsedEvidence, ParsedPlatform } from './parse.ts';
 import { type VerifiedSession, verifySession } from './session.ts';
 import { verifyStatement } from './statement.ts';
 
@@ -38,9 +41,14 @@ export interface Trust {
 
 declare const verified: unique symbol; // not exported: only `verify` mints it
 
-type Facts = { readonly snp: VerifiedSnp; readonly tcb: SnpTcbs } & (
+export type VerifiedPlatform =
+  | { readonly name: 'sev-snp'; readonly snp: VerifiedSnp; readonly tcb: SnpTcbs }
+  | { readonly name: 'nitro'; readonly nitro: VerifiedNitro };
+
+type Facts = { readonly platform: VerifiedPlatform } & (
   | { readonly kind: 'snp-report' }
   | { readonly kind: 'snp-hcl' }
+  | { readonly kind: 'nitro-document' }
   | { readonly kind: 'evidence'; readonly session: VerifiedSession }
   | { readonly kind: 'attestation'; readonly session: VerifiedSession; readonly challenge: VerifiedChallenge | null }
   | {
@@ -55,45 +63,86 @@ export type Verified<F extends Facts = Facts> = F & { readonly [verified]: true 
 
 /** @throws EvidenceError the code of the first check that failed */
 export async function verify(parsed: Parsed, trust: Trust, at: Date, log: CheckLog): Promise<Verified> {
-  return (await verifyFacts(parsed, trust, at, log)) as Verified;
+  const facts = await verifyFacts(parsed, trust, at, log);
+  log.establish({ existedBy: existedBy(facts) });
+  return facts as Verified;
+}
+
+/** AWS signs the time with the document. It covers what the document commits to, so no statement that came after it. */
+export function existedBy(facts: Facts): Date | null {
+  if (facts.platform.name !== 'nitro') return null;
+  if (facts.kind === 'receipt' && facts.strength === 'session-signed') return null;
+  return facts.platform.nitro.document.timestamp;
 }
 
 async function verifyFacts(parsed: Parsed, trust: Trust, at: Date, log: CheckLog): Promise<Facts> {
-  if (parsed.kind === 'snp-report') {
-    return { kind: parsed.kind, ...(await verifyPlatform(parsed.report, null, trust, at, log)) };
+  if (parsed.kind === 'snp-report' || parsed.kind === 'nitro-document') {
+    const { kind } = parsed;
+    return { kind, platform: await verifyPlatform(parsed.platform, null, trust, at, log) };
   }
   if (parsed.kind === 'snp-hcl') {
-    const platform = await verifyPlatform(parsed.report, null, trust, at, log);
+    const platform = await verifyPlatform(parsed.platform, null, trust, at, log);
     await verifyHclClaims(parsed.report, parsed.hcl, log);
-    return { kind: parsed.kind, ...platform };
+    return { kind: parsed.kind, platform };
   }
   const { evidence } = parsed;
-  const platform = await verifyPlatform(evidence.report, evidence, trust, at, log);
-  const session = await verifySession(evidence, platform.snp, log);
+  const platform = await verifyPlatform(evidence.platform, evidence, trust, at, log);
+  const session = await verifySession(evidence, evidence.platform, log);
   switch (parsed.kind) {
     case 'evidence':
       log.establish({ strength: 'hardware-committed' });
-      return { kind: parsed.kind, ...platform, session };
+      return { kind: parsed.kind, platform, session };
     case 'attestation': {
       const challenge = await verifyChallenge(parsed.challenge, parsed.keys, session, log);
       log.establish({ strength: 'hardware-committed' });
-      return { kind: parsed.kind, ...platform, session, challenge };
+      return { kind: parsed.kind, platform, session, challenge };
     }
     case 'receipt': {
       const { statement, path } = parsed;
       const strength = await verifyStatement(statement, path, session, log);
-      return { kind: parsed.kind, ...platform, session, statement: statement.value, strength };
+      return { kind: parsed.kind, platform, session, statement: statement.value, strength };
     }
   }
 }
 
-async function verifyPlatform(
+const verifyPlatform = (
+  platform: ParsedPlatform,
+  evidence: ParsedEvidence | null,
+  trust: Trust,
+  at: Date,
+  log: CheckLog,
+): Promise<VerifiedPlatform> =>
+  platform.name === 'nitro'
+    ? verifyDocument(platform.document, trust, at, log)
+    : verifyReport(platform.report, evidence, trust, at, log);
+
+/** The leaf lives three hours, so the chain is judged at the document's own time. */
+async function verifyDocument(
+  document: NitroDocument,
+  { anchors, certificates, crls, crlsOfHost }: Trust,
+  at: Date,
+  log: CheckLog,
+): Promise<VerifiedPlatform> {
+  const nitro = await verifyNitro(document, anchors, 'document-time', log);
+  await log.step(
+    'nitro.not-from-future',
+    () => refuseFromFuture(document, at),
+    () => `signed ${document.timestamp.toISOString()}, verified as of ${at.toISOString()}`,
+  );
+  if (certificates.length + crls.length + crlsOfHost.length > 0) {
+    log.note('the certificates and CRLs given: a Nitro document brings its own chain, and AWS asks not to use CRLs');
+  }
+  log.establish({ platform: nitro.anchor.platform, claims: nitroClaims(nitro), evidenceTime: nitro.validAt });
+  return { name: 'nitro', nitro };
+}
+
+async function verifyReport(
   report: SnpReport,
   evidence: ParsedEvidence | null,
   trust: Trust,
   at: Date,
   log: CheckLog,
-): Promise<{ readonly snp: VerifiedSnp; readonly tcb: SnpTcbs }> {
+): Promise<VerifiedPlatform> {
   if (evidence)
     await log.step(
       'evidence.chain',
@@ -108,7 +157,7 @@ async function verifyPlatform(
   const snp = await verifySnp(report, endorsements, trust.anchors, at, log);
   const tcb = readTcbs(report, snp.product);
   log.establish({ platform: snp.anchor.platform, claims: snpClaims(snp, tcb) });
-  return { snp, tcb };
+  return { name: 'sev-snp', snp, tcb };
 }
 
 const ROLES = ['leaf', 'intermediate'] as const;

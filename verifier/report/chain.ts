@@ -38,7 +38,7 @@ export const LINKS: readonly Link[] = [
   },
   {
     title: 'Signing certificate',
-    value: ({ claims }) => claims.signer ?? '',
+    value: ({ claims }) => claims.signer ?? claims.leaf?.subjectCN ?? '',
     rows: [
       ['snp.chain.leaf', 'snp.chain.time', 'snp.signing-key'],
       ['nitro.chain.leaf', 'nitro.chain.time'],
@@ -46,20 +46,23 @@ export const LINKS: readonly Link[] = [
   },
   {
     title: 'Hardware report',
-    value: ({ claims }) => claims.product ?? '',
+    value: ({ claims }) => claims.product ?? claims.instanceId ?? '',
     rows: [
       ['snp.signature', 'snp.product', 'snp.reserved', 'snp.tcb-certificate', 'snp.chip-id'],
-      ['nitro.signature', 'nitro.timestamp', 'nitro.module'],
+      ['nitro.signature', 'nitro.timestamp', 'nitro.module', 'nitro.not-from-future'],
     ],
   },
   {
     title: 'Program measured at launch',
-    value: ({ claims }) => short(claims.measurement),
-    rows: [['policy.measurement', 'policy.host-data', 'policy.debug']],
+    value: ({ claims }) => short(claims.measurement ?? claims.pcrs?.[0]),
+    rows: [
+      ['policy.measurement', 'policy.host-data', 'policy.debug'],
+      ['policy.nitro-pcr0', 'policy.nitro-pcr1', 'policy.nitro-pcr2', 'policy.nitro-pcr8', 'policy.nitro-debug'],
+    ],
   },
   {
     title: 'REPORT_DATA',
-    value: ({ claims }) => short(claims.reportData),
+    value: ({ claims }) => short(claims.reportData ?? claims.userData ?? undefined),
     rows: [['binding.report-data', 'session.claims', 'session.key', 'session.boot-id']],
     kinds: LOGGED,
   },
@@ -120,10 +123,13 @@ export function chainOf(result: AttestationResult): readonly Drawn[] {
   const links = LINKS.filter(({ kinds }) => !kinds || (result.kind !== null && kinds.includes(result.kind)));
   return links.map(({ title, value, rows }) => {
     const sets = rows.map((ids) => ids.flatMap((id) => byId.get(id) ?? []));
-    const checks = sets.find((set) => set.some(({ outcome }) => outcome !== 'skipped')) ?? sets[0] ?? [];
+    const checks = sets.find((set) => set.some(({ outcome }) => outcome !== 'skipped')) ?? sets.at(platformSet(result)) ?? [];
     return { title, value: value(result), checks, state: stateOf(checks) };
   });
 }
+
+/** Where nothing was checked, the rows of the platform that was verified. */
+const platformSet = ({ platform }: AttestationResult): 0 | -1 => (platform?.endsWith('nitro') ? -1 : 0);
 
 function stateOf(checks: readonly Check[]): LinkState {
   if (checks.some(({ outcome }) => outcome === 'fail')) return 'fail';

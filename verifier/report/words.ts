@@ -41,7 +41,10 @@ function vouchedFor(result: Affirming): string {
   }
 }
 
+/** PCR8 tells whose program it is. */
+const IDENTIFYING: readonly string[] = ['policy.measurement', 'policy.nitro-pcr0', 'policy.nitro-pcr8'];
+
 function program({ checks }: AttestationResult): string {
-  const measured = checks.find(({ id }) => id === 'policy.measurement');
-  return measured?.outcome === 'pass' ? 'made by a program the policy accepts' : 'made by an unidentified program';
+  const identified = checks.some(({ id, outcome }) => IDENTIFYING.includes(id) && outcome === 'pass');
+  return identified ? 'made by a program the policy accepts' : 'made by an unidentified program';
 }

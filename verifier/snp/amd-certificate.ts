@@ -53,6 +53,16 @@ export interface AmdCertificateFacts {
  * @throws EvidenceError CERTIFICATE_INVALID an extension that is missing, of another encoding, or not of this product
  */
 export function readAmdExtensions(certificate: Certificate): AmdCertificateFacts {
+  const known = facts.get(certificate);
+  if (known) return known;
+  const read = readFacts(certificate);
+  facts.set(certificate, read);
+  return read;
+}
+
+const facts = new WeakMap<Certificate, AmdCertificateFacts>();
+
+function readFacts(certificate: Certificate): AmdCertificateFacts {
   const field = certificate.subjectCN;
   const fail = (reason: string): never => {
     throw new EvidenceError('CERTIFICATE_INVALID', `${field}: ${reason}`, { field });

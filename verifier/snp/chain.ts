@@ -77,17 +77,26 @@ export function checkProfile({ leaf, intermediate, root }: GivenChain): Intermed
   if (issuer?.role !== 'intermediate') {
     throw new CheckFailure('CERTIFICATE_INVALID', `${leaf.subjectCN} issued by an ASK or ASVK`, leaf.issuerCN);
   }
-  refuseUnlessLeaf(leaf, leaf.issuerCN, AMD_EXTENSIONS);
+  checkPlace(leaf, () => refuseUnlessLeaf(leaf, leaf.issuerCN, AMD_EXTENSIONS));
   const arkCN = `ARK-${issuer.product}`;
   if (intermediate) {
-    refuseUnlessIntermediate(intermediate);
+    checkPlace(intermediate, () => refuseUnlessIntermediate(intermediate));
     refuseStranger(intermediate, leaf.issuerCN);
   }
   if (root) {
-    refuseUnlessArk(root);
+    checkPlace(root, () => refuseUnlessArk(root));
     refuseStranger(root, arkCN);
   }
   return issuer;
+}
+
+/** Certificates that fit the place which their name claims: for their bytes that is so for ever. */
+const inPlace = new WeakSet<Certificate>();
+
+function checkPlace(certificate: Certificate, refuse: () => void): void {
+  if (inPlace.has(certificate)) return;
+  refuse();
+  inPlace.add(certificate);
 }
 
 function refuseStranger(certificate: Certificate, wanted: string): void {
@@ -113,9 +122,11 @@ export async function findAnchor(chain: GivenChain, anchors: readonly TrustAncho
     throw new CheckFailure('CHAIN_UNTRUSTED', expected, `${root.subjectCN} with SHA-256 ${hex(root.fingerprint)}`);
   }
   if (intermediate) {
-    const likeliness = ({ name, publicKey }: TrustAnchor): number =>
-      isKnownSigner(intermediate, publicKey) ? 2 : Number(name === intermediate.issuerCN);
-    const likelyFirst = [...candidates].sort((a, b) => likeliness(b) - likeliness(a));
+    const known = candidates.find(({ publicKey }) => isKnownSigner(intermediate, publicKey));
+    if (known) return known;
+    const likelyFirst = [...candidates].sort(
+      (a, b) => Number(b.name === intermediate.issuerCN) - Number(a.name === intermediate.issuerCN),
+    );
     for (const anchor of likelyFirst) {
       if (await verifyCertificateSignature(intermediate, anchor.publicKey)) return anchor;
     }

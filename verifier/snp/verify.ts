@@ -91,6 +91,7 @@ export async function verifySnp(
     ({ leaf, intermediate, root }) => [leaf, intermediate, root].flatMap((one) => one?.subjectCN ?? []).join(', '),
   );
   const { leaf } = chain;
+  const { notBefore, notAfter } = leaf;
   const { issuer, facts } = await log.step(
     'snp.chain.profile',
     () => ({ issuer: checkProfile(chain), facts: readAmdExtensions(leaf) }),
@@ -121,8 +122,8 @@ export async function verifySnp(
   );
   await log.step(
     'snp.chain.time',
-    () => checkValidity([anchor, intermediate, { ...leaf, name: leaf.subjectCN }], at),
-    () => `all valid at ${at.toISOString()}; ${leaf.subjectCN} until ${leaf.notAfter.toISOString()}`,
+    () => checkValidity([anchor, intermediate, { name: leaf.subjectCN, notBefore, notAfter }], at),
+    () => `all valid at ${at.toISOString()}; ${leaf.subjectCN} until ${notAfter.toISOString()}`,
   );
 
   await log.step(

@@ -1,6 +1,8 @@
 import { EvidenceError, equalBytes } from '@veritee/protocol';
+import { nitroAnchorOf } from '../nitro/root.ts';
 import { refuseUnlessArk } from '../snp/profile.ts';
 import { type Certificate, parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
+import { isEcdsaSigned } from '../x509/ecdsa.ts';
 import { readCertificates } from '../x509/pem.ts';
 import { AMD_ANCHORS } from './amd.ts';
 import type { TrustAnchor } from './anchor.ts';
@@ -12,7 +14,7 @@ export const amdAnchor = (candidate: Pick<TrustAnchor, 'publicKey' | 'fingerprin
       equalBytes(anchor.publicKey, candidate.publicKey) && equalBytes(anchor.fingerprint, candidate.fingerprint),
   ) ?? null;
 
-async function anchorOf(der: Uint8Array, field: string): Promise<TrustAnchor> {
+async function amdAnchorOf(der: Uint8Array, field: string): Promise<TrustAnchor> {
   const fail = (reason: string, cause?: unknown): never => {
     throw new EvidenceError('TRUST_ANCHOR_INVALID', `${field}: ${reason}`, { field, cause });
   };
@@ -37,7 +39,8 @@ async function anchorOf(der: Uint8Array, field: string): Promise<TrustAnchor> {
 
 /**
  * Root certificates, DER or PEM, as anchors. One that is an embedded AMD root, by key and fingerprint, speaks for `snp`;
- * any other self-signed root of the ARK profile speaks for `simulated-snp`, whatever its name says.
+ * any other self-signed root of the ARK profile speaks for `simulated-snp`, whatever its name says. Likewise AWS's root
+ * for `nitro`, and any other root of its profile for `simulated-nitro`; the two profiles sign with different algorithms.
  *
  * @throws EvidenceError TRUST_ANCHOR_INVALID not a certificate, not a root of this profile, or not signed by itself
  */
@@ -49,5 +52,5 @@ export async function readTrustAnchors(file: Uint8Array, field: string): Promise
     if (!(error instanceof EvidenceError)) throw error;
     throw new EvidenceError('TRUST_ANCHOR_INVALID', error.message, { field, cause: error });
   }
-  return Promise.all(items.map((der) => anchorOf(der, field)));
+  return Promise.all(items.map((der) => (isEcdsaSigned(der) ? nitroAnchorOf(der, field) : amdAnchorOf(der, field))));
 }

@@ -2,7 +2,7 @@
  * Certificates signed with ECDSA on P-384 and SHA-384: `SEQUENCE { to-be-signed, ecdsa-with-SHA384, signature }` (RFC 5280
  * §4.1.1, RFC 5758 §3.2). The sibling of `signed.ts`, which reads AMD's RSASSA-PSS.
  */
-import { type Bytes, bytes, type Code, equalBytes, fromHex } from '@veritee/protocol';
+import { type Bytes, bytes, type Code, EvidenceError, equalBytes, fromHex } from '@veritee/protocol';
 import { DerReader, TAG, tlv } from './der.ts';
 import type { SignedFrame } from './signed.ts';
 
@@ -29,6 +29,18 @@ export function readEcdsaFrame(der: Uint8Array, code: Code, field: string, maxim
   const signature = readSignature(outer.inside(outer.bitString('signature')));
   outer.end('signature');
   return { tbs: new Uint8Array(tbs), algorithm, signature };
+}
+
+/** Which reader a certificate is for; whether it is well formed, that reader says. */
+export function isEcdsaSigned(der: Uint8Array): boolean {
+  try {
+    const outer = new DerReader(der, 'ENDORSEMENT_MALFORMED', 'certificate').open(TAG.sequence, 'outer sequence');
+    outer.readWhole(TAG.sequence, 'to-be-signed part');
+    return equalBytes(outer.readWhole(TAG.sequence, 'signature algorithm'), ECDSA_SHA384);
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    return false;
+  }
 }
 
 /** ECDSA-Sig-Value (RFC 3279 §2.2.3). Both forms of s are valid: AWS signs with either. */
