@@ -1,5 +1,5 @@
 /** Flags and the files they name, read for what they mean. Every mistake in them is the caller's: exit status 2. */
-import { X509Certificate } from 'node:crypto';
+import { createPublicKey, X509Certificate } from 'node:crypto';
 import {
   type Bytes,
   bytes,
@@ -83,7 +83,7 @@ export async function addReferenceValues(
 async function readJwk(file: string): Promise<JWK | null> {
   const content = await readInput(file);
   try {
-    const key: unknown = JSON.parse(fromUtf8(content));
+    const key: unknown = JSON.parse(textOf(content));
     return typeof key === 'object' && key !== null ? (key as JWK) : null;
   } catch {
     return null;
@@ -153,6 +153,44 @@ export function readNonce(text: string): Uint8Array<ArrayBuffer> {
   if (value.length < MIN_NONCE_BYTES || value.length > MAX_NONCE_BYTES)
     throw usage('nonce', `${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes in hexadecimal`);
   return value;
+}
+
+/** Bytes that are no UTF-8 read as none. */
+function textOf(content: Uint8Array): string {
+  try {
+    return fromUtf8(content);
+  } catch {
+    return '';
+  }
+}
+
+/** An Ed25519 public key: 64 hex digits, or a file with them, with the raw 32 bytes, or with a PEM or DER key. */
+export async function readAirKey(text: string): Promise<Uint8Array> {
+  const given = keyOfHex(text);
+  if (given) return given;
+  const content = await readInput(text);
+  const key = content.length === KEY_BYTES ? content : (keyOfHex(textOf(content)) ?? keyOfSpki(content));
+  if (!key) throw usage('air-key', 'an Ed25519 public key, or a file with one');
+  return key;
+}
+
+const KEY_BYTES = 32;
+
+function keyOfHex(text: string): Uint8Array | null {
+  const key = fromHex(text.trim());
+  return key?.length === KEY_BYTES ? key : null;
+}
+
+function keyOfSpki(content: Uint8Array): Uint8Array | null {
+  for (const format of ['pem', 'der'] as const) {
+    try {
+      const key = createPublicKey({ key: Buffer.from(content), format, type: 'spki' });
+      if (key.asymmetricKeyType === 'ed25519') return key.export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES);
+    } catch {
+      // Not in this form; the caller of this function says what is wanted.
+    }
+  }
+  return null;
 }
 
 export function readSalt(text: string, flag: string): Bytes<32> {

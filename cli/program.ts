@@ -60,9 +60,14 @@ function program(ended: Ended): Command {
 
   root
     .command('verify')
-    .description('verify a receipt, attestation, evidence, raw SNP report, Azure HCL report or Nitro document; no network')
+    .description(
+      'verify a receipt, attestation, evidence, raw SNP report, Azure HCL report, Nitro document or AIR receipt; no network',
+    )
     .argument('<file>')
-    .option('--kind <kind>', 'receipt, attestation, evidence, snp-report, snp-hcl or nitro-document (default: detected)')
+    .option(
+      '--kind <kind>',
+      'receipt, attestation, evidence, snp-report, snp-hcl, nitro-document or air-receipt (default: detected)',
+    )
     .option('--policy <file>', 'policy file, or builtin:authenticity (required)')
     .option('--reference-values <file>', 'builds to accept beside the policy’s, signed in <file>.jws')
     .option('--reference-key <file>', 'the public JWK that signed them')
@@ -76,6 +81,7 @@ function program(ended: Ended): Command {
     .option('--request-salt <hex>', 'its salt')
     .option('--response <file>', 'the exact response body')
     .option('--response-salt <hex>', 'its salt')
+    .option('--air-key <hex or file>', 'the Ed25519 key that signs an AIR receipt: raw, hex, PEM or DER')
     .option('--report <file>', 'write the result as one HTML page for auditors')
     .option('--ear <profile>', 'print a signed EAT Attestation Result: veraison-2023 or ietf-2026')
     .option('--ear-key <file>', 'the private JWK (P-256 or P-384) that signs it')
@@ -147,6 +153,7 @@ function program(ended: Ended): Command {
   root
     .command('demo')
     .description('the whole path on free ports: attest, infer, verify, refuse a forgery')
+    .option('--platform <name>', 'simulated-snp, simulated-nitro or both', 'simulated-snp')
     .option('--keep <dir>', 'keep the files in this folder')
     .action(async (options) => {
       const { demo } = await import('./commands/demo.ts');

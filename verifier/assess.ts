@@ -1,14 +1,15 @@
 /** parse → verify → appraise, and a result that says what each check came to (design §4; docs/formats.md). */
 import { type Code, EvidenceError } from '@veritee/protocol';
+import { AIR_ROWS } from './air/rows.ts';
 import { appraise, PLATFORM_ROWS } from './appraise/appraise.ts';
-import { EXPECTED_ROWS, type Expected, prepareExpected } from './appraise/expected.ts';
-import { type AppraisalPolicy, AUTHENTICITY, anchorsOf, isCompletePolicy, policyDigest } from './appraise/policy.ts';
+import { EXPECTED_ROWS, type Expectations, type Expected, prepareExpected } from './appraise/expected.ts';
 import { NITRO_RULES } from './appraise/nitro-rules.ts';
+import { type AppraisalPolicy, AUTHENTICITY, anchorsOf, isCompletePolicy, policyDigest } from './appraise/policy.ts';
 import { RECEIPT_RULE_ROWS } from './appraise/receipt-rules.ts';
 import type { Affirmed, AttestationResult, Common, Contraindicated } from './appraise/result.ts';
 import { SNP_RULES } from './appraise/snp-rules.ts';
 import { CheckFailure, CheckLog, type CheckRow } from './checks.ts';
-import { A_FILE, detectKind, type Kind } from './kind.ts';
+import { A_FILE, detectKind, type EvidenceKind, type Kind } from './kind.ts';
 import { NITRO_TIME_ROW } from './nitro/time.ts';
 import { NITRO_VERIFY_ROWS } from './nitro/verify.ts';
 import { CHALLENGE_ROWS } from './receipt/challenge.ts';
@@ -47,6 +48,7 @@ export const ALL_ROWS: readonly CheckRow[] = [
   ...SNP_POLICY_ROWS,
   ...NITRO_POLICY_ROWS,
   ...RECEIPT_RULE_ROWS,
+  ...AIR_ROWS,
 ];
 
 export interface AssessInput {
@@ -86,15 +88,27 @@ export async function assess(input: AssessInput): Promise<AttestationResult> {
     at: new Date(input.at),
     log: new CheckLog(ALL_ROWS),
   };
-  const expected = await prepareExpected(input.expected ?? {});
+  const expected = await prepareExpected(input.expected ?? {}, context.kind);
   try {
-    const verified = await parseAndVerify(input, context);
+    const { kind } = context;
+    if (kind === 'air-receipt') {
+      await assessAir(input.file, expected, context);
+      return affirmUnlessFound(context, { kind });
+    }
+    const verified = await parseAndVerify(input, kind, context);
     const { nonce } = appraise(verified, expected, policy, context.at, context.log);
     return affirmUnlessFound(context, affirmed(verified, nonce));
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
     return refused(context, error.code);
   }
+}
+
+/** A format of others, with rules of its own; loaded when one is met. */
+async function assessAir(file: Uint8Array, expected: Expectations, { policy, at, log }: Context): Promise<void> {
+  log.pass('shape.kind', A_FILE['air-receipt']);
+  const [{ verifyAir }, { appraiseAir }] = await Promise.all([import('./air/verify.ts'), import('./air/appraise.ts')]);
+  appraiseAir(await verifyAir(file, expected.airKey, log), expected, policy, at, log);
 }
 
 interface Context {
@@ -104,7 +118,11 @@ interface Context {
   readonly log: CheckLog;
 }
 
-async function parseAndVerify(input: AssessInput, { kind, policy, at, log }: Context): Promise<Verified> {
+async function parseAndVerify(
+  input: AssessInput,
+  kind: EvidenceKind | null,
+  { policy, at, log }: Context,
+): Promise<Verified> {
   const { file, evidence = [], trustAnchors = [], endorsements = [], crls = [] } = input;
   const known = await log.step(
     'shape.kind',
@@ -134,13 +152,14 @@ function skipOtherPlatform(parsed: Parsed, log: CheckLog): void {
   const { name } = 'evidence' in parsed ? parsed.evidence.platform : parsed.platform;
   const other =
     name === 'nitro' ? [...SNP_EVIDENCE_ROWS, ...SNP_POLICY_ROWS] : [...NITRO_EVIDENCE_ROWS, ...NITRO_POLICY_ROWS];
-  const detail = name === 'nitro' ? 'of SEV-SNP; the evidence is a Nitro document' : 'of Nitro; the evidence is SEV-SNP';
+  const detail =
+    name === 'nitro' ? 'of SEV-SNP; the evidence is a Nitro document' : 'of Nitro; the evidence is SEV-SNP';
   for (const { id } of other) log.skip(id, detail);
 }
 
 function refuseUnknown(): never {
   const expected =
-    'a receipt, an attestation, an evidence file, a raw SNP report, an Azure HCL report or a raw Nitro document';
+    'a receipt, an attestation, an evidence file, a raw SNP report, an Azure HCL report, a raw Nitro document or an AIR receipt';
   throw new CheckFailure('EVIDENCE_UNSUPPORTED', expected, 'none of these', { field: 'file' });
 }
 

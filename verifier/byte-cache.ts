@@ -1,7 +1,11 @@
-import { hex } from '@veritee/protocol';
-
 /** Certificates, keys and signatures end in bytes that hardly repeat, so their tails serve as names without hashing. */
-const TAIL_BYTES = 16;
+const TAIL_BYTES = 6; // what a number holds exactly
+
+function nameOf(key: Uint8Array): number {
+  let name = 0;
+  for (let i = Math.max(0, key.length - TAIL_BYTES); i < key.length; i++) name = name * 256 + (key[i] ?? 0);
+  return name;
+}
 
 /** Nothing here is secret, so the first difference ends it; word by word, since certificates are long. */
 function isSame(a: Uint8Array, b: Uint8Array): boolean {
@@ -19,7 +23,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
  * nothing can be read under a key it was not stored under. The oldest entry goes first.
  */
 export class ByteCache<V> {
-  readonly #entries = new Map<string, { readonly key: Uint8Array; readonly value: V }>();
+  readonly #entries = new Map<number, { readonly key: Uint8Array; readonly value: V }>();
   readonly #capacity: number;
 
   constructor(capacity: number) {
@@ -27,12 +31,12 @@ export class ByteCache<V> {
   }
 
   get(key: Uint8Array): V | undefined {
-    const entry = this.#entries.get(hex(key.subarray(-TAIL_BYTES)));
+    const entry = this.#entries.get(nameOf(key));
     return entry && isSame(entry.key, key) ? entry.value : undefined;
   }
 
   set(key: Uint8Array, value: V): void {
-    const name = hex(key.subarray(-TAIL_BYTES));
+    const name = nameOf(key);
     this.#entries.delete(name);
     if (this.#entries.size >= this.#capacity) {
       const oldest = this.#entries.keys().next();

@@ -98,6 +98,7 @@ const LINES: { readonly [claim in TrustClaim]?: readonly Line[] } = {
       ],
     },
     { value: AFFIRMED, allPassed: ['policy.minimum-tcb'] },
+    { value: AFFIRMED, allPassed: ['nitro.chain.root', 'nitro.signature'] },
   ],
 };
 

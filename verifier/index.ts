@@ -1,4 +1,6 @@
+export { type AirClaims, airReceiptToJson } from './air/receipt.ts';
 export type {
+  AirFacts,
   ChallengeFacts,
   Claims,
   HclFacts,

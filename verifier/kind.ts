@@ -1,10 +1,14 @@
 import { detectFile } from '@veritee/protocol';
+import { opensLikeAir } from './air/detect.ts';
 import { opensLikeNitroDocument } from './nitro/document.ts';
 import { opensLikeHclReport } from './snp/hcl.ts';
 import { HIGHEST_PLAUSIBLE_VERSION, SNP_REPORT_BYTES } from './snp/report.ts';
 
 /** What a file claims to be. */
-export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl' | 'nitro-document';
+export type Kind = 'receipt' | 'attestation' | 'evidence' | 'snp-report' | 'snp-hcl' | 'nitro-document' | 'air-receipt';
+
+/** Those that bring a platform's own evidence. */
+export type EvidenceKind = Exclude<Kind, 'air-receipt'>;
 
 /** For sentences. */
 export const A_FILE: Readonly<Record<Kind, string>> = {
@@ -14,6 +18,7 @@ export const A_FILE: Readonly<Record<Kind, string>> = {
   'snp-report': 'a raw report',
   'snp-hcl': 'an Azure HCL report',
   'nitro-document': 'a raw Nitro document',
+  'air-receipt': 'an AIR receipt',
 };
 
 const SIGNATURE_ALGO_OFFSET = 0x34;
@@ -37,5 +42,6 @@ export function detectKind(file: Uint8Array): Kind | null {
   if (ours) return ours;
   if (opensLikeNitroDocument(file)) return 'nitro-document';
   if (opensLikeHclReport(file)) return 'snp-hcl';
+  if (opensLikeAir(file)) return 'air-receipt';
   return file.length === SNP_REPORT_BYTES || opensLikeSnpReport(file) ? 'snp-report' : null;
 }

@@ -3,12 +3,17 @@
  * (RFC 7515 appendix F), such as `header..signature`.
  *
  *     {"profile": "veritee/reference-values/v1", "id": "acme-inference 2026-11",
- *      "sevSnp": [<a policy's reference values>], "deniedMeasurements": [<hex>]}
+ *      "sevSnp": [<a policy's reference values>], "nitro": [<likewise>], "deniedMeasurements": [<hex>]}
  */
 import { type Bytes, base64url, CodedError, fromUtf8 } from '@veritee/protocol';
 import { type CryptoKey, errors, flattenedVerify, type JWK } from 'jose';
-import { type AppraisalPolicy, mintPolicy, type ReferenceValue, type SnpPolicy } from './appraise/policy.ts';
-import { readMeasurements, readPolicyJson, readReferenceValue } from './appraise/policy-parse.ts';
+import { type AppraisalPolicy, mintPolicy, type NitroReferenceValue, type ReferenceValue } from './appraise/policy.ts';
+import {
+  readMeasurements,
+  readNitroReferenceValue,
+  readPolicyJson,
+  readReferenceValue,
+} from './appraise/policy-parse.ts';
 
 export const REFERENCE_VALUES_PROFILE = 'veritee/reference-values/v1';
 
@@ -16,6 +21,7 @@ export interface ReferenceValues {
   /** Joined to the id of the policy they are added to. */
   readonly id: string;
   readonly sevSnp: readonly ReferenceValue[];
+  readonly nitro: readonly NitroReferenceValue[];
   readonly deniedMeasurements: readonly Bytes<48>[];
 }
 
@@ -74,6 +80,7 @@ function readValues(file: Uint8Array): ReferenceValues {
   const read = {
     id: values.item('id').text(),
     sevSnp: values.item('sevSnp').list(0).map(readReferenceValue),
+    nitro: values.item('nitro').list(0).map(readNitroReferenceValue),
     deniedMeasurements: readMeasurements(values.item('deniedMeasurements'), 0),
   };
   values.end();
@@ -90,10 +97,15 @@ export const withReferenceValues = (policy: AppraisalPolicy, values: ReferenceVa
     id: `${policy.id} + ${values.id}`,
     deniedMeasurements: [...policy.deniedMeasurements, ...values.deniedMeasurements],
     sevSnp: policy.sevSnp === 'refuse' ? 'refuse' : withBuilds(policy.sevSnp, values.sevSnp),
+    nitro: policy.nitro === 'refuse' ? 'refuse' : withBuilds(policy.nitro, values.nitro),
   });
 
-function withBuilds(snp: SnpPolicy, builds: readonly ReferenceValue[]): SnpPolicy {
-  if (builds.length === 0) return snp;
-  const own = snp.referenceValues === 'any-unidentified-program' ? [] : snp.referenceValues;
-  return { ...snp, referenceValues: [...own, ...builds] };
+function withBuilds<Value, Policy extends { readonly referenceValues: readonly Value[] | 'any-unidentified-program' }>(
+  policy: Policy,
+  builds: readonly Value[],
+): Policy {
+  if (builds.length === 0) return policy;
+  const { referenceValues } = policy;
+  const own = referenceValues === 'any-unidentified-program' ? [] : referenceValues;
+  return { ...policy, referenceValues: [...own, ...builds] };
 }

@@ -87,7 +87,10 @@ function assessed(result: AttestationResult, { file }: ReportOptions): readonly 
     ['policy', policy],
     ['policy digest', hex(policyDigest)],
     ['verified as of', at.toISOString()],
-    ['chain valid at', `${validAt.toISOString()}, by ${timeSource === 'caller' ? 'the caller’s clock' : 'the evidence'}`],
+    [
+      'chain valid at',
+      `${validAt.toISOString()}, by ${timeSource === 'caller' ? 'the caller’s clock' : 'the evidence'}`,
+    ],
     ['existed by', existedBy?.toISOString() ?? 'no outside clock says'],
   ];
 }

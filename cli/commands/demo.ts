@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { VeriteeClient } from '@veritee/client';
 import { hex, parseEntry, parseReceipt, tensor } from '@veritee/protocol';
 import { assess, draftPolicy, parsePolicy, readTrustAnchors } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
+import { usage } from '../inputs.ts';
 import { print, writeOutputs } from '../io.ts';
 import { tensorText } from '../render.ts';
 import { type LocalService, startService, untilReady } from '../service.ts';
@@ -23,14 +24,56 @@ function must(holds: boolean, what: string): asserts holds {
 const proved = (text: string): void => print(`  ✓ ${text}`);
 const step = (number: number, text: string): void => print(`\n${number}. ${text}`);
 
+interface Platform {
+  readonly name: string;
+  /** Who vouches. */
+  readonly signer: string;
+  /** Its word. */
+  readonly report: string;
+  /** What stands in for it. */
+  readonly simulation: string;
+  /** What the drafted policy names. */
+  readonly named: string;
+}
+
+const PLATFORMS: readonly Platform[] = [
+  {
+    name: 'simulated-snp',
+    signer: 'the chip',
+    report: 'report',
+    simulation: 'a software chip',
+    named: 'this root, this measurement and this TCB',
+  },
+  {
+    name: 'simulated-nitro',
+    signer: 'the hypervisor',
+    report: 'document',
+    simulation: 'a software Nitro hypervisor',
+    named: 'this root and these PCRs',
+  },
+];
+const BOTH = 'both';
+
+/** @throws InputError USAGE */
+function platformsOf(name: string): readonly Platform[] {
+  const chosen = PLATFORMS.filter((platform) => name === BOTH || platform.name === name);
+  if (chosen.length === 0) throw usage('platform', [...PLATFORMS.map((one) => one.name), BOTH].join(', '));
+  return chosen;
+}
+
 /** The whole path on this machine: start, attest, infer, verify offline, refuse a forgery. */
-export async function demo(options: { readonly keep?: string }): Promise<number> {
+export async function demo(options: { readonly keep?: string; readonly platform: string }): Promise<number> {
+  const platforms = platformsOf(options.platform);
   const folder = options.keep ?? (await mkdtemp(path.join(tmpdir(), 'veritee-demo-')));
   let service: LocalService | null = null;
   try {
-    service = await run(folder, (started) => {
-      service = started;
-    });
+    for (const platform of platforms) {
+      const own = platforms.length > 1 ? path.join(folder, platform.name) : folder;
+      if (own !== folder) await mkdir(own, { recursive: true, mode: 0o700 });
+      service = await run(platform, own, (started) => {
+        service = started;
+      });
+    }
     print('\ndemo: ok');
     return EXIT.done;
   } catch (error) {
@@ -43,14 +86,18 @@ export async function demo(options: { readonly keep?: string }): Promise<number>
   }
 }
 
-async function run(folder: string, onStarted: (service: LocalService) => void): Promise<LocalService> {
-  print("Veritee demo: an answer from an ONNX model, proved down to the chip's report.");
+async function run(
+  { name, signer, report, simulation, named }: Platform,
+  folder: string,
+  onStarted: (service: LocalService) => void,
+): Promise<LocalService> {
+  print(`Veritee demo: an answer from an ONNX model, proved down to a ${report} that ${signer} signed.`);
 
   step(1, 'Start a host and an enclave, two processes on free ports');
-  print('  … making throw-away roots for the simulated platform, a few seconds');
+  print('  … making throw-away roots for the simulated platform, up to a few seconds');
   const data = path.join(folder, 'data');
   const service = await startService({
-    platform: 'simulated-snp',
+    platform: name,
     listen: '127.0.0.1:0',
     data,
     allowPlaintext: true,
@@ -63,12 +110,12 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   must(await untilReady(service.url, READY_WITHIN_MS), 'the service did not become ready');
   proved(`ready at ${service.url}`);
   print(
-    '  ! The platform is SIMULATED: a software chip under throw-away roots. It shows the mechanism and proves no machine.',
+    `  ! The platform is SIMULATED: ${simulation} under throw-away roots. It shows the mechanism and proves no machine.`,
   );
   print('  ! Sealing comes in a later release: this demo sends its request in the clear.');
 
   step(2, 'Decide what to trust');
-  const [root] = (await readdir(data)).filter((name) => name.endsWith('.pem'));
+  const root = (await readdir(data)).find((file) => file.startsWith(`${name}-`) && file.endsWith('.pem'));
   must(root !== undefined, 'no simulated root was written');
   const rootFile = path.join(data, root);
   const anchors = await readTrustAnchors(new Uint8Array(await readFile(rootFile)), root);
@@ -87,13 +134,13 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
   const draft = draftPolicy(genuine, anchors);
   await writeOutputs([{ path: policyFile, content: JSON.stringify(draft, null, 2) }]);
   const policy = parsePolicy(draft);
-  proved('a policy now names this root, this measurement and this TCB');
+  proved(`a policy now names ${named}`);
 
   step(3, 'Verify first, then ask');
   const client = new VeriteeClient({ url: service.url, policy, allowPlaintext: true });
   const attested = await client.ready();
-  proved("the chip's report answers a nonce made a moment ago");
-  proved(`the report covers the log of boot ${hex(attested.result.session.bootId)} and its session key`);
+  proved(`${signer}'s ${report} answers a nonce made a moment ago`);
+  proved(`the ${report} covers the log of boot ${hex(attested.result.session.bootId)} and its session key`);
   print('    question: 30 °C, 60 % humidity, 2 m/s wind, 750 W/m² sun, heavy work: how dangerous is the heat?');
   const input = tensor('readings', 'FP32', [1, 7], Float32Array.of(30, 60, 2, 750, 415, 1, 0));
   const { outputs, receipt } = await client.infer('heat-stress', [input]);
@@ -103,7 +150,7 @@ async function run(folder: string, onStarted: (service: LocalService) => void): 
 
   step(4, 'Wait for the hardware');
   const kept = await client.hardwareCommitted(receipt);
-  proved('a hardware report now covers the statement itself: hardware-committed');
+  proved(`${signer}'s next ${report} covers the statement itself: hardware-committed`);
   const receiptFile = path.join(folder, 'answer.veritee');
   const responseFile = `${receiptFile}.response`;
   await writeOutputs([

@@ -8,6 +8,7 @@ import {
   receiptToJson,
 } from '@veritee/protocol';
 import {
+  airReceiptToJson,
   detectKind,
   nitroDocumentToJson,
   parseHclReport,
@@ -46,6 +47,8 @@ function decode(kind: NonNullable<ReturnType<typeof detectKind>>, file: Uint8Arr
       return snpReportToJson(parseSnpReport(file));
     case 'nitro-document':
       return nitroDocumentToJson(parseNitroDocument(file));
+    case 'air-receipt':
+      return airReceiptToJson(file);
     case 'snp-hcl': {
       const { report, claims } = parseHclReport(file);
       return { ...snpReportToJson(parseSnpReport(report)), runtimeClaims: claims };

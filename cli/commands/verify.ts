@@ -1,9 +1,10 @@
-import { AUTHENTICITY, assess, type Expected, type Kind, renderHtml, toJson } from '@veritee/verifier';
+import { AUTHENTICITY, assess, detectKind, type Expected, type Kind, renderHtml, toJson } from '@veritee/verifier';
 import { type EarFlags, PRODUCER, readEarFlags } from '../ear.ts';
 import { exitOfVerdict } from '../exit.ts';
 import {
   addReferenceValues,
   type ReferenceFlags,
+  readAirKey,
   readAnchors,
   readCrl,
   readEndorsement,
@@ -16,7 +17,15 @@ import {
 import { checkOutputs, print, printJson, readInput, say, writeOutputs } from '../io.ts';
 import { renderHead, renderResult } from '../render.ts';
 
-const KINDS: readonly Kind[] = ['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl', 'nitro-document'];
+const KINDS: readonly Kind[] = [
+  'receipt',
+  'attestation',
+  'evidence',
+  'snp-report',
+  'snp-hcl',
+  'nitro-document',
+  'air-receipt',
+];
 
 export interface VerifyOptions extends EarFlags, ReferenceFlags {
   readonly kind?: string;
@@ -31,6 +40,7 @@ export interface VerifyOptions extends EarFlags, ReferenceFlags {
   readonly requestSalt?: string;
   readonly response?: string;
   readonly responseSalt?: string;
+  readonly airKey?: string;
   readonly report?: string;
   readonly json: boolean;
 }
@@ -41,8 +51,8 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
   const signEar = await readEarFlags(options);
   const asked = options.policy === AUTHENTICITY.id ? AUTHENTICITY : await readPolicy(options.policy);
   const policy = await addReferenceValues(asked, options);
-  const expected = await readExpected(options);
   const file = await readInput(path);
+  const expected = await readExpected(options, kind ?? detectKind(file));
   if (options.report !== undefined) await checkOutputs([options.report]);
   const result = await assess({
     file,
@@ -69,9 +79,11 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
   return exitOfVerdict(result.verdict);
 }
 
-async function readExpected(options: VerifyOptions): Promise<Expected> {
+async function readExpected(options: VerifyOptions, kind: Kind | null): Promise<Expected> {
   const body = async (file: string | undefined, salt: string | undefined, name: 'request' | 'response') => {
     if (file === undefined && salt === undefined) return null;
+    // The hashes of an AIR receipt have no salt.
+    if (file !== undefined && salt === undefined && kind === 'air-receipt') return { body: await readInput(file) };
     if (file === undefined || salt === undefined) throw usage(name, `both --${name} and --${name}-salt, or neither`);
     return { body: await readInput(file), salt: readSalt(salt, `${name}-salt`) };
   };
@@ -81,5 +93,6 @@ async function readExpected(options: VerifyOptions): Promise<Expected> {
     ...(options.nonce === undefined ? {} : { nonce: readNonce(options.nonce) }),
     ...(request ? { request } : {}),
     ...(response ? { response } : {}),
+    ...(options.airKey === undefined ? {} : { airKey: await readAirKey(options.airKey) }),
   };
 }

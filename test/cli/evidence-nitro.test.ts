@@ -162,7 +162,9 @@ describe.skipIf(!FOLDER)('real Nitro documents by the command', () => {
     });
     writeFileSync(
       strict,
-      JSON.stringify(strictNitroPolicy({}, { referenceValues: 'any-unidentified-program', debug: 'allow-debug-no-confidentiality' })),
+      JSON.stringify(
+        strictNitroPolicy({}, { referenceValues: 'any-unidentified-program', debug: 'allow-debug-no-confidentiality' }),
+      ),
     );
     const old = await verify(one, strict, later);
     expect([old.status, codesOf(old.result), failedOf(old.result)]).toEqual([

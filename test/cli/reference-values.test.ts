@@ -22,7 +22,7 @@ const put = (name: string, content: Uint8Array | string): string => {
 async function signed(name: string, measurement: string): Promise<string> {
   const [build] = strictPolicy().sevSnp.referenceValues;
   const content = JSON.stringify({
-    ...{ profile: 'veritee/reference-values/v1', id: name, deniedMeasurements: [] },
+    ...{ profile: 'veritee/reference-values/v1', id: name, nitro: [], deniedMeasurements: [] },
     sevSnp: [{ ...build, name, measurement }],
   });
   const jws = await new FlattenedSign(Buffer.from(content)).setProtectedHeader({ alg: 'ES384' }).sign(privateKey);

@@ -123,9 +123,15 @@ function childrenOf(pid: number): { enclave: number | undefined; host: number | 
 }
 
 /** The policy that `veritee policy init` drafts for a running service, written beside its data. */
-export async function draftPolicyFor(served: Served): Promise<string> {
+export async function draftPolicyFor(
+  served: Served,
+  platform: 'simulated-snp' | 'simulated-nitro' = 'simulated-snp',
+): Promise<string> {
   const { writeFileSync, readdirSync } = await import('node:fs');
-  const root = readdirSync(served.data).find((name) => name.endsWith('.pem')) as string;
+  // A data folder may have been served by both platforms.
+  const root = readdirSync(served.data).find(
+    (name) => name.startsWith(`${platform}-`) && name.endsWith('.pem'),
+  ) as string;
   const attestation = path.join(served.data, 'test-attestation.cbor');
   writeFileSync(attestation, new Uint8Array(await (await fetch(`${served.url}/attestation`)).arrayBuffer()));
   const drafted = await veritee(['policy', 'init', attestation, '--trust-anchor', path.join(served.data, root)]);

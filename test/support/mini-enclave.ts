@@ -6,7 +6,10 @@ import { createPrivateKey, generateKeyPairSync, sign as nodeSign, randomBytes } 
 import {
   type SimulatedEvidence,
   type SimulatedEvidenceRequest,
+  type SimulatedNitroEvidence,
+  type SimulatedNitroEvidenceRequest,
   simulatedEvidence,
+  simulatedNitroEvidence,
 } from '../../attestation-fixtures/index.ts';
 import {
   type Attestation,
@@ -103,18 +106,49 @@ export interface Answer {
 }
 
 /** What one tick froze, with the log's size at that moment. */
-export interface Tick {
+interface Frozen {
   readonly evidence: Evidence;
   readonly file: Uint8Array<ArrayBuffer>;
   readonly size: number;
+  /** The root to trust, DER. */
+  readonly root: Uint8Array;
+}
+
+export interface Tick extends Frozen {
   readonly snp: SimulatedEvidence;
 }
 
-export interface TickChanges {
-  readonly snp?: Partial<SimulatedEvidenceRequest>;
+export interface NitroTick extends Frozen {
+  readonly nitro: SimulatedNitroEvidence;
+}
+
+interface FileChanges {
   readonly evidence?: Change<Evidence>;
   /** Replaces the note, over which REPORT_DATA is then computed as if it were good. */
   readonly checkpoint?: Change<string>;
+}
+
+export interface TickChanges extends FileChanges {
+  readonly snp?: Partial<SimulatedEvidenceRequest>;
+}
+
+export interface NitroTickChanges extends FileChanges {
+  readonly nitro?: Partial<SimulatedNitroEvidenceRequest>;
+}
+
+interface AttestationOptions {
+  readonly answered?: number;
+  readonly keys?: number;
+  readonly inForce?: Change<readonly Bytes<32>[]>;
+  readonly sign?: Sign;
+  readonly keySign?: Sign;
+  readonly change?: Change<Attestation>;
+}
+
+interface MadeAttestation<T> {
+  readonly file: Uint8Array<ArrayBuffer>;
+  readonly tick: T;
+  readonly configs: readonly Uint8Array[];
 }
 
 export const MODEL = {
@@ -177,23 +211,20 @@ export class MiniEnclave {
     return { sequence, entry: this.log.entries[sequence]!, statement, request, response };
   }
 
-  async tick(changes: TickChanges = {}): Promise<Tick> {
+  /** Freezes the log as it stands, under what `attest` gets from the platform for these 64 bytes. */
+  async #freeze<T>(
+    changes: FileChanges,
+    attest: (data: Bytes<64>) => Promise<T>,
+    partsOf: (attested: T) => Pick<Evidence, 'format' | 'report' | 'chain'>,
+  ): Promise<readonly [attested: T, frozen: Omit<Frozen, 'root'>]> {
     const origin = originOf(bootIdOf(this.session.key));
     const size = this.log.size;
     const root = this.log.root();
     const note = encodeCheckpoint(origin, size, root, this.session.key, this.session.sign);
     const data = reportData(this.claims, this.#previous, checkpointBody(origin, size, root));
-    const snp = await simulatedEvidence({
-      product: 'Milan',
-      version: 5,
-      reportData: data,
-      measurement: MEASUREMENT,
-      ...changes.snp,
-    });
+    const attested = await attest(data);
     const good: Evidence = {
-      format: 'sev-snp-report',
-      report: snp.report,
-      chain: snp.chain.map((der) => new Uint8Array(der)),
+      ...partsOf(attested),
       crls: [],
       sessionClaims: this.claims,
       checkpoint: changes.checkpoint?.(note) ?? note,
@@ -202,10 +233,37 @@ export class MiniEnclave {
     };
     const evidence = changes.evidence?.(good) ?? good;
     this.#previous = data;
-    return { evidence, file: encodeEvidence(evidence), size, snp };
+    return [attested, { evidence, file: encodeEvidence(evidence), size }];
   }
 
-  receipt(answer: Answer, tick: Tick, change: Change<Receipt> = (good) => good): Uint8Array<ArrayBuffer> {
+  async tick(changes: TickChanges = {}): Promise<Tick> {
+    const [snp, frozen] = await this.#freeze(
+      changes,
+      (data) =>
+        simulatedEvidence({
+          product: 'Milan',
+          version: 5,
+          reportData: data,
+          measurement: MEASUREMENT,
+          ...changes.snp,
+        }),
+      ({ report, chain }) => ({ format: 'sev-snp-report', report, chain: chain.map((der) => new Uint8Array(der)) }),
+    );
+    return { ...frozen, root: snp.ark, snp };
+  }
+
+  /** A tick of the same enclave on Nitro; the document's time is the simulated platform's own. */
+  async nitroTick(changes: NitroTickChanges = {}): Promise<NitroTick> {
+    const publicKey = this.session.key;
+    const [nitro, frozen] = await this.#freeze(
+      changes,
+      async (userData) => simulatedNitroEvidence({ userData, publicKey, ...changes.nitro }),
+      ({ document }) => ({ format: 'nitro-attestation-document', report: document, chain: [] }),
+    );
+    return { ...frozen, root: nitro.root, nitro };
+  }
+
+  receipt(answer: Answer, tick: Frozen, change: Change<Receipt> = (good) => good): Uint8Array<ArrayBuffer> {
     return encodeReceipt(
       change({
         statement: answer.entry,
@@ -218,16 +276,23 @@ export class MiniEnclave {
   /** A key entry and a challenges entry over these nonces, committed by a tick of their own. */
   async attestation(
     nonces: readonly Uint8Array[],
-    options: {
-      readonly answered?: number;
-      readonly keys?: number;
-      readonly inForce?: Change<readonly Bytes<32>[]>;
-      readonly sign?: Sign;
-      readonly keySign?: Sign;
-      readonly change?: Change<Attestation>;
-      readonly tick?: TickChanges;
-    } = {},
-  ): Promise<{ readonly file: Uint8Array<ArrayBuffer>; readonly tick: Tick; readonly configs: readonly Uint8Array[] }> {
+    options: AttestationOptions & { readonly tick?: TickChanges } = {},
+  ): Promise<MadeAttestation<Tick>> {
+    return this.#attestation(nonces, options, () => this.tick(options.tick));
+  }
+
+  async nitroAttestation(
+    nonces: readonly Uint8Array[],
+    options: AttestationOptions & { readonly tick?: NitroTickChanges } = {},
+  ): Promise<MadeAttestation<NitroTick>> {
+    return this.#attestation(nonces, options, () => this.nitroTick(options.tick));
+  }
+
+  async #attestation<T extends Frozen>(
+    nonces: readonly Uint8Array[],
+    options: AttestationOptions,
+    attest: () => Promise<T>,
+  ): Promise<MadeAttestation<T>> {
     const configs = Array.from({ length: options.keys ?? 1 }, () => new Uint8Array(randomBytes(41)));
     const keys = configs.map((config) =>
       this.append(
@@ -252,7 +317,7 @@ export class MiniEnclave {
             }),
             options.sign,
           );
-    const tick = await this.tick(options.tick);
+    const tick = await attest();
     const proven = (sequence: number) => ({ entry: this.log.entries[sequence]!, path: this.log.path(sequence) });
     const answered = options.answered ?? 0;
     const tree = new Log();
@@ -276,4 +341,4 @@ export class MiniEnclave {
 
 export const salt = (): Bytes<32> => bytes(randomBytes(32), 32, 'salt');
 
-export const anchorsOf = (tick: Tick): Promise<TrustAnchor[]> => readTrustAnchors(tick.snp.ark, 'ark');
+export const anchorsOf = (tick: Frozen): Promise<TrustAnchor[]> => readTrustAnchors(tick.root, 'root');

@@ -50,5 +50,11 @@ test('what was established stays when a later check fails', () => {
   log.establish({ platform: 'snp', claims: { vmpl: 0 } });
   log.establish({ claims: { guestSvn: 1 } });
   log.fail('a', 'DEBUG_ENABLED', '0', '1');
-  expect(log.established).toEqual({ platform: 'snp', strength: null, claims: { vmpl: 0, guestSvn: 1 } });
+  expect(log.established).toEqual({
+    platform: 'snp',
+    strength: null,
+    claims: { vmpl: 0, guestSvn: 1 },
+    evidenceTime: null,
+    existedBy: null,
+  });
 });

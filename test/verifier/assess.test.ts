@@ -595,13 +595,14 @@ describe('kinds', () => {
     }
   });
 
-  test('a newer report version, and evidence of another platform, are unsupported', async () => {
+  test('a report in a document’s place is malformed', async () => {
+    const file = encodeEvidence({ ...tick.evidence, format: 'nitro-attestation-document', chain: [] });
+    refused(await judge(file), 'shape.document', 'EVIDENCE_MALFORMED');
+  });
+
+  test('a newer report version is unsupported', async () => {
     const newer = await enclave.tick({ snp: { mutate: (f) => ({ ...f, version: 6 }) } });
-    for (const file of [
-      newer.evidence.report,
-      newer.file,
-      encodeEvidence({ ...tick.evidence, format: 'nitro-attestation-document' }),
-    ]) {
+    for (const file of [newer.evidence.report, newer.file]) {
       const result = await judge(file, { endorsements: tick.snp.chain });
       expect([result.verdict, result.findings[0]?.code]).toEqual(['unsupported', 'EVIDENCE_UNSUPPORTED']);
     }

@@ -25,6 +25,7 @@ const values = (changes: Record<string, unknown> = {}): Record<string, unknown> 
   profile: 'veritee/reference-values/v1',
   id: 'acme 2026-11',
   sevSnp: [own],
+  nitro: [],
   deniedMeasurements: [],
   ...changes,
 });

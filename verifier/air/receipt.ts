@@ -10,16 +10,15 @@ import {
   decodeCbor,
   EvidenceError,
   encodeCbor,
-  equalBytes,
   isZero,
   MAX_NONCE_BYTES,
   MapReader,
   MIN_NONCE_BYTES,
 } from '@veritee/protocol';
+import { type JsonValue, jsonOf } from '../appraise/json.ts';
 
 const WHAT = 'air';
 const TAG_SIGN1 = 0xd2; // tag 18 in its one-byte form
-const ARRAY_OF_4 = 0x84;
 const HEADER_ALG = 1;
 const HEADER_CONTENT_TYPE = 3;
 const ALG_EDDSA = -8;
@@ -63,15 +62,6 @@ export interface AirClaims {
 
 function fail(field: string, reason: string): never {
   throw new EvidenceError('EVIDENCE_MALFORMED', `${WHAT}.${field}: ${reason}`, { field: `${WHAT}.${field}` });
-}
-
-/** Whether it begins as COSE_Sign1 over a CWT does; the tag may be missing, which the reader then refuses. */
-export function opensLikeAir(file: Uint8Array): boolean {
-  const at = file[0] === TAG_SIGN1 ? 1 : 0;
-  const length = (file[at + 1] ?? 0) - 0x40;
-  if (file[at] !== ARRAY_OF_4 || length < 6 || length > 23) return false;
-  const header = file.subarray(at + 2, at + 2 + length);
-  return equalBytes(header.subarray(-3), Uint8Array.of(HEADER_CONTENT_TYPE, 0x18, CONTENT_TYPE_CWT));
 }
 
 /** @throws EvidenceError EVIDENCE_MALFORMED, EVIDENCE_TOO_LARGE */
@@ -128,7 +118,9 @@ const KEY = {
 } as const;
 
 /** Registers of each platform under the draft's one set of names; TDX puts MRTD and RTMR0 to 3 into pcr0 to 4. */
-const REGISTERS: Readonly<Record<MeasurementType, { readonly required: readonly string[]; readonly optional: readonly string[] }>> = {
+const REGISTERS: Readonly<
+  Record<MeasurementType, { readonly required: readonly string[]; readonly optional: readonly string[] }>
+> = {
   'nitro-pcr': { required: ['pcr0', 'pcr1', 'pcr2'], optional: ['pcr3', 'pcr4', 'pcr8'] },
   'tdx-mrtd-rtmr': { required: ['pcr0', 'pcr1', 'pcr2'], optional: ['pcr3', 'pcr4'] },
 };
@@ -152,7 +144,9 @@ export function parseAirClaims(payload: Uint8Array): AirClaims {
     issuer: text(claims, KEY.iss, 'iss'),
     issuedAt,
     receiptId: claims.bytes(KEY.cti, 'cti', 16),
-    nonce: claims.has(KEY.eatNonce) ? claims.anyBytes(KEY.eatNonce, 'eat_nonce', MAX_NONCE_BYTES, MIN_NONCE_BYTES) : null,
+    nonce: claims.has(KEY.eatNonce)
+      ? claims.anyBytes(KEY.eatNonce, 'eat_nonce', MAX_NONCE_BYTES, MIN_NONCE_BYTES)
+      : null,
     modelId: text(claims, KEY.modelId, 'model_id'),
     modelVersion: text(claims, KEY.modelVersion, 'model_version'),
     modelHash,
@@ -192,3 +186,6 @@ function measurementsOf(map: MapReader): Pick<AirClaims, 'measurementType' | 'me
   map.end();
   return { measurementType, measurements };
 }
+
+/** What a receipt says, for inspection. Nothing here has been verified. */
+export const airReceiptToJson = (file: Uint8Array): JsonValue => jsonOf(parseAirClaims(parseAirEnvelope(file).payload));

@@ -1,17 +1,8 @@
 /** Layers 1 to 3 of the draft's procedure: envelope, signature under the caller's key, claims. */
-import { type Ed25519Key, ed25519Key, EvidenceError, hex, verifyEd25519 } from '@veritee/protocol';
-import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
+import { type Ed25519Key, EvidenceError, ed25519Key, hex, verifyEd25519 } from '@veritee/protocol';
+import { airFacts } from '../appraise/claims.ts';
+import { CheckFailure, type CheckLog } from '../checks.ts';
 import { type AirClaims, parseAirClaims, parseAirEnvelope } from './receipt.ts';
-
-const AIR = ['air-receipt'] as const;
-const DRAFT = 'draft-tsyrulnikov-rats-attested-inference-receipt-02';
-
-export const AIR_ROWS: readonly CheckRow[] = [
-  { id: 'air.envelope', claim: 'COSE_Sign1, tag 18, {1: -8, 3: 61}', source: `${DRAFT}, layer 1`, kinds: AIR },
-  { id: 'air.key', claim: 'signing key of the caller', source: `${DRAFT}, key identification`, kinds: AIR },
-  { id: 'air.signature', claim: 'signature', source: `${DRAFT}, layer 2; RFC 9052 §4.4`, kinds: AIR },
-  { id: 'air.claims', claim: 'CWT claims of AIR v1', source: `${DRAFT}, layer 3`, kinds: AIR },
-];
 
 declare const verified: unique symbol; // not exported: minted by one cast, the last line of verifyAir
 export type VerifiedAir = AirClaims & { readonly [verified]: true };
@@ -39,11 +30,9 @@ export async function verifyAir(file: Uint8Array, key: Uint8Array | undefined, l
     () => parseAirClaims(envelope.payload),
     ({ measurementType, securityMode }) => `${measurementType}, ${securityMode}`,
   );
-  log.establish({ claims: { air: { ...claims, claimedIssuedAt: new Date(Math.min(claims.issuedAt * 1000, MAX_DATE_MS)), key: signer } } });
+  log.establish({ claims: airFacts(claims, signer) });
   return claims as VerifiedAir;
 }
-
-const MAX_DATE_MS = 8.64e15;
 
 function signerOf(key: Uint8Array | undefined): Ed25519Key {
   const field = 'expected.airKey';

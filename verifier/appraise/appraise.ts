@@ -3,10 +3,10 @@ import type { CheckLog, CheckRow } from '../checks.ts';
 import type { Verified, VerifiedPlatform } from '../receipt/verify.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { checkExpected, type Expectations } from './expected.ts';
+import { runNitroRules } from './nitro-rules.ts';
 import type { AppraisalPolicy } from './policy.ts';
 import { runReceiptRules } from './receipt-rules.ts';
 import { checkDenied, DENIED_ROW } from './reference-values.ts';
-import { runNitroRules } from './nitro-rules.ts';
 import { runSnpRules } from './snp-rules.ts';
 
 export const PLATFORM_ROWS: readonly CheckRow[] = [

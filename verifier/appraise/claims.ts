@@ -3,6 +3,7 @@
  * gave are named `claimed…`; nothing is decided by them.
  */
 import { type Bytes, isZero, type Runtime, type SessionClaims, type Statement } from '@veritee/protocol';
+import type { AirClaims } from '../air/receipt.ts';
 import type { VerifiedNitro } from '../nitro/verify.ts';
 import type { FirmwareVersion, SnpReport } from '../snp/report.ts';
 import type { SnpProduct, Tcb } from '../snp/tcb.ts';
@@ -110,7 +111,14 @@ export interface HclFacts {
   readonly runtimeClaims: JsonObject;
 }
 
-export type Claims = Partial<SnpClaims & NitroClaims & HclFacts & SessionFacts & StatementFacts & ChallengeFacts>;
+export interface AirFacts {
+  /** The workload's own word, under the key that the caller gave. */
+  readonly air: Omit<AirClaims, 'issuedAt'> & { readonly claimedIssuedAt: Date; readonly key: Uint8Array };
+}
+
+export type Claims = Partial<
+  SnpClaims & NitroClaims & HclFacts & SessionFacts & StatementFacts & ChallengeFacts & AirFacts
+>;
 
 const firmwareText = ({ major, minor, build }: FirmwareVersion): string => `${major}.${minor}.${build}`;
 const hexNumber = (value: bigint): string => `0x${value.toString(16)}`;
@@ -204,6 +212,10 @@ export const sessionFacts = (
 export const statementFacts = ({ timeMs, sessionDigest: _, ...statement }: Statement): StatementFacts => ({
   ...statement,
   claimedTime: claimedDate(timeMs),
+});
+
+export const airFacts = ({ issuedAt, ...claims }: AirClaims, key: Uint8Array): AirFacts => ({
+  air: { ...claims, claimedIssuedAt: claimedDate(issuedAt * 1000), key },
 });
 
 const MAX_DATE_MS = 8.64e15;

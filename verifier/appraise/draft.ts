@@ -69,7 +69,11 @@ function platformDraft({ claims }: Affirming): PlatformDraft {
     const nitro = claims as NitroClaims; // likewise, by verifyNitro
     const platform = { sevSnp: 'refuse', nitro: draftNitro(nitro) };
     const { pcr0 } = registersOf(nitro);
-    return { platform, builtin: real('aws', 'AWS’s own root.'), id: nitro.debug ? 'debug-enclave' : pcr0.slice(0, SHORT) };
+    return {
+      platform,
+      builtin: real('aws', 'AWS’s own root.'),
+      id: nitro.debug ? 'debug-enclave' : pcr0.slice(0, SHORT),
+    };
   }
   throw new TypeError('draftPolicy: want an affirming result of SEV-SNP or Nitro evidence');
 }
@@ -80,7 +84,9 @@ const head = (measurement: Uint8Array): string => hex(measurement).slice(0, SHOR
 const seconds = (date: Date): string => date.toISOString().replace(/\.\d+Z$/, 'Z');
 
 const draftAnchor = ({ name, platform, publicKey, fingerprint, notBefore, notAfter }: TrustAnchor): JsonObject => ({
-  ...(!platform.startsWith('simulated-') ? {} : { $comment: 'A SIMULATED platform’s root: software that signs whatever it is told.' }),
+  ...(!platform.startsWith('simulated-')
+    ? {}
+    : { $comment: 'A SIMULATED platform’s root: software that signs whatever it is told.' }),
   name,
   platform,
   publicKey: base64(publicKey),

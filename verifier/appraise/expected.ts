@@ -9,16 +9,18 @@ import {
   MIN_NONCE_BYTES,
   type Statement,
   saltedDigest,
+  sha256,
 } from '@veritee/protocol';
+import type { MeasurementType } from '../air/receipt.ts';
 import type { CheckLog, CheckRow } from '../checks.ts';
-import { A_FILE } from '../kind.ts';
+import { A_FILE, type Kind } from '../kind.ts';
 import type { Verified } from '../receipt/verify.ts';
 
 /** A body exactly as it crossed the wire, with the salt that came with the answer. */
 export interface ExpectedBody {
   readonly body: Uint8Array;
-  /** Exactly 32 bytes. */
-  readonly salt: Uint8Array;
+  /** Exactly 32 bytes; left out for an AIR receipt, whose hashes have none. */
+  readonly salt?: Uint8Array;
   /** Bytes of the JSON part when binary tensors follow it, null when all is JSON. */
   readonly jsonLength?: number | null;
 }
@@ -35,6 +37,10 @@ export interface Expected {
   readonly mediaTypes?: { readonly request?: string | null; readonly response?: string };
   /** `ok` when only a model's answer will do; a code when that refusal was seen. */
   readonly outcome?: 'ok' | Code;
+  /** The raw Ed25519 key that an AIR receipt is signed with: it carries none, so the caller has to know it. */
+  readonly airKey?: Uint8Array;
+  /** What a caller may ask of an AIR receipt alone. Both are the workload's own word. */
+  readonly air?: { readonly measurementType?: MeasurementType; readonly maxAgeSeconds?: number };
 }
 
 interface Commitment {
@@ -49,9 +55,11 @@ export interface Expectations extends Omit<Expected, 'request' | 'response'> {
   readonly response?: Commitment;
 }
 
-/** @throws TypeError a nonce, salt, digest or length that cannot be right */
-export async function prepareExpected(expected: Expected): Promise<Expectations> {
+/** @throws TypeError a nonce, key, salt, digest or length that cannot be right */
+export async function prepareExpected(expected: Expected, kind: Kind | null): Promise<Expectations> {
   const { nonce, request, response, model, ...rest } = expected;
+  if (rest.airKey && rest.airKey.length !== 32) throw new TypeError('expected.airKey: want 32 bytes');
+  const commit = kind === 'air-receipt' ? plainHash : saltedCommitment;
   if (nonce && (nonce.length < MIN_NONCE_BYTES || nonce.length > MAX_NONCE_BYTES)) {
     throw new TypeError(`expected.nonce: want ${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes`);
   }
@@ -65,24 +73,30 @@ export async function prepareExpected(expected: Expected): Promise<Expectations>
   };
 }
 
-async function commit({ body, salt, jsonLength }: ExpectedBody, field: string): Promise<Commitment> {
-  if (salt.length !== 32) throw new TypeError(`${field}.salt: want 32 bytes`);
+function plainHash({ body, salt, jsonLength }: ExpectedBody, field: string): Commitment {
+  if (salt) throw new TypeError(`${field}.salt: an AIR receipt has none`);
+  return { digest: sha256(body), bodyLength: body.length, jsonLength };
+}
+
+async function saltedCommitment({ body, salt, jsonLength }: ExpectedBody, field: string): Promise<Commitment> {
+  if (salt?.length !== 32) throw new TypeError(`${field}.salt: want 32 bytes`);
   const digest = await saltedDigest(bytes(salt, 32, field), body);
   return { digest, bodyLength: body.length, jsonLength };
 }
 
 const RECEIPT = ['receipt'] as const;
+const ANY_RECEIPT = ['receipt', 'air-receipt'] as const;
 const STATEMENT = 'docs/formats.md, statement';
 
 export const EXPECTED_ROWS: readonly CheckRow[] = [
   { id: 'expected.nonce', claim: 'eat_nonce', source: 'RFC 9711 §4.1; docs/formats.md' },
-  { id: 'expected.request', claim: 'request digest', source: STATEMENT, kinds: RECEIPT },
+  { id: 'expected.request', claim: 'request digest', source: STATEMENT, kinds: ANY_RECEIPT },
   { id: 'expected.request-json-length', claim: 'request JSON length', source: STATEMENT, kinds: RECEIPT },
   { id: 'expected.request-media-type', claim: 'request media type', source: STATEMENT, kinds: RECEIPT },
-  { id: 'expected.response', claim: 'response digest', source: STATEMENT, kinds: RECEIPT },
+  { id: 'expected.response', claim: 'response digest', source: STATEMENT, kinds: ANY_RECEIPT },
   { id: 'expected.response-json-length', claim: 'response JSON length', source: STATEMENT, kinds: RECEIPT },
   { id: 'expected.response-media-type', claim: 'response media type', source: STATEMENT, kinds: RECEIPT },
-  { id: 'expected.model', claim: 'model name, version and digest', source: STATEMENT, kinds: RECEIPT },
+  { id: 'expected.model', claim: 'model name, version and digest', source: STATEMENT, kinds: ANY_RECEIPT },
   { id: 'expected.operation', claim: 'operation', source: STATEMENT, kinds: RECEIPT },
   { id: 'expected.outcome', claim: 'outcome', source: STATEMENT, kinds: RECEIPT },
 ];
@@ -151,7 +165,7 @@ function bodyComparisons(side: keyof typeof SIDES, expected: Expectations): read
   ];
 }
 
-const modelText = (name: string, version?: string, digest?: Uint8Array): string =>
+export const modelText = (name: string, version?: string, digest?: Uint8Array): string =>
   `${quoted(name)}, version ${version === undefined ? 'any' : quoted(version)}, digest ${digest ? hex(digest) : 'any'}`;
 
 const comparisons = (expected: Expectations): readonly Comparison[] => [
@@ -192,33 +206,57 @@ const comparisons = (expected: Expectations): readonly Comparison[] => [
 
 /** @returns whether the caller's own nonce was found */
 export function checkExpected(verified: Verified, expected: Expectations, log: CheckLog): { readonly nonce: boolean } {
-  const nonce = checkNonce(verified, expected.nonce, log);
-  for (const { id, code, want, holds, actual, absent } of comparisons(expected)) {
-    if (verified.kind !== 'receipt') {
-      // Given and not to be found fails: a caller who asks is never answered by silence.
-      if (want !== undefined) log.fail(id, code, want, `${A_FILE[verified.kind]}, which says nothing of it`);
-    } else if (want === undefined) log.skip(id, 'not given', absent);
-    else if (holds(verified.statement)) log.pass(id, actual(verified.statement), want);
-    else log.fail(id, code, want, actual(verified.statement));
+  const nonce = checkNonce(verified.kind, nonceOf(verified), expected.nonce, log);
+  refuseAirExpectations(verified.kind, expected, log);
+  if (verified.kind !== 'receipt') {
+    refuseUnanswered(verified.kind, expected, [], log);
+    return { nonce };
   }
-  if (verified.kind === 'receipt' && verified.statement.outcome !== 'ok') {
-    log.note(`no model's answer: the statement records that the request was refused (${verified.statement.outcome})`);
+  const { statement } = verified;
+  for (const { id, code, want, holds, actual, absent } of comparisons(expected)) {
+    if (want === undefined) log.skip(id, 'not given', absent);
+    else if (holds(statement)) log.pass(id, actual(statement), want);
+    else log.fail(id, code, want, actual(statement));
+  }
+  if (statement.outcome !== 'ok') {
+    log.note(`no model's answer: the statement records that the request was refused (${statement.outcome})`);
   }
   return { nonce };
 }
 
-function checkNonce(verified: Verified, nonce: Uint8Array | undefined, log: CheckLog): boolean {
+/** What is asked and this kind of file cannot say fails: a caller who asks is never answered by silence. */
+export function refuseUnanswered(kind: Kind, expected: Expectations, answered: readonly string[], log: CheckLog): void {
+  for (const { id, code, want } of comparisons(expected)) {
+    if (want === undefined || answered.includes(id)) continue;
+    log.fail(id, code, want, `${A_FILE[kind]}, which says nothing of it`);
+  }
+}
+
+function refuseAirExpectations(kind: Kind, { air }: Expectations, log: CheckLog): void {
+  const actual = `${A_FILE[kind]}, which is no AIR receipt`;
+  if (air?.measurementType) log.fail('air.measurement-type', 'PLATFORM_NOT_ALLOWED', air.measurementType, actual);
+  if (air?.maxAgeSeconds !== undefined) {
+    log.fail('air.age', 'FRESHNESS_REQUIRED', `at most ${air.maxAgeSeconds} seconds`, actual);
+  }
+}
+
+/** @returns whether the caller gave a nonce and the file bears it */
+export function checkNonce(
+  kind: Kind,
+  found: Uint8Array | null,
+  nonce: Uint8Array | undefined,
+  log: CheckLog,
+): boolean {
   const id = 'expected.nonce';
   if (nonce === undefined) {
     log.skip(id, 'not given', 'without a nonce: this answer may be an old one');
     return false;
   }
-  const found = nonceOf(verified);
-  if (found && equalBytes(verified.kind === 'snp-report' ? padded(nonce) : nonce, found)) {
+  if (found && equalBytes(kind === 'snp-report' ? padded(nonce) : nonce, found)) {
     log.pass(id, hex(nonce), hex(nonce));
     return true;
   }
-  log.fail(id, 'NONCE_MISMATCH', hex(nonce), found ? hex(found) : `${A_FILE[verified.kind]} without a nonce`);
+  log.fail(id, 'NONCE_MISMATCH', hex(nonce), found ? hex(found) : `${A_FILE[kind]} without a nonce`);
   return false;
 }
 

@@ -202,7 +202,9 @@ function lintNitro(nitro: NitroPolicy, policy: AppraisalPolicy, at: Date): reado
   const { referenceValues } = nitro;
   const values = referenceValues === 'any-unidentified-program' ? [] : referenceValues;
   return [
-    ...NITRO_OPT_OUTS.flatMap(([field, word, words]) => when(nitro[field] === word, 'opt-out', `nitro.${field}`, words)),
+    ...NITRO_OPT_OUTS.flatMap(([field, word, words]) =>
+      when(nitro[field] === word, 'opt-out', `nitro.${field}`, words),
+    ),
     ...when(
       values.length > 0 && values.every((value) => hasExpired(value, at)),
       'reference-values-expired',

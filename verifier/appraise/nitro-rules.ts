@@ -40,7 +40,8 @@ const pcrOf = ({ nitro }: NitroFacts, index: number): Bytes<48> | undefined => n
 
 function matches(value: NitroReferenceValue, [name, index]: Measured, facts: NitroFacts): boolean {
   const want = value[name];
-  const actual = pcrOf(facts, index);
+  // Debug mode zeroes PCR0 to PCR2 only: on the strength of PCR8 alone a debug enclave would pass as a signed program.
+  const actual = facts.nitro.debug ? undefined : pcrOf(facts, index);
   return want === 'unused' || (actual !== undefined && equalBytes(want, actual));
 }
 

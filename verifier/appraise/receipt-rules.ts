@@ -23,7 +23,7 @@ export function runReceiptRules(verified: Verified, nonce: boolean, policy: Appr
 }
 
 /** A time that is proven is shown, asked for or not. */
-function checkExistedBy(time: Date | null, policy: AppraisalPolicy, log: CheckLog): void {
+export function checkExistedBy(time: Date | null, policy: AppraisalPolicy, log: CheckLog): void {
   const id = 'policy.existed-by';
   const wanted = 'a time proven by an outside clock';
   const asks = policy.existedBy === 'required';
@@ -70,7 +70,7 @@ function checkStrength({ strength }: Receipt, policy: AppraisalPolicy, log: Chec
   }
 }
 
-function checkFreshness(nonce: boolean, { freshness }: AppraisalPolicy, log: CheckLog): void {
+export function checkFreshness(nonce: boolean, { freshness }: AppraisalPolicy, log: CheckLog): void {
   const id = 'policy.freshness';
   if (nonce) log.pass(id, 'the answer bears the nonce of the caller');
   else if (freshness === 'not-required') log.skip(id, 'the policy does not ask');

@@ -5,7 +5,8 @@ import type { AppraisalPolicy, ReferenceValue, SnpPolicy } from './policy.ts';
 import type { SnpFacts, SnpRule } from './snp-rules.ts';
 
 /** A build expires as certificates do: `notAfter` is its last moment. */
-export const hasExpired = ({ notAfter }: Pick<ReferenceValue, 'notAfter'>, at: Date): boolean => notAfter !== null && at > notAfter;
+export const hasExpired = ({ notAfter }: Pick<ReferenceValue, 'notAfter'>, at: Date): boolean =>
+  notAfter !== null && at > notAfter;
 
 const isMeasured = ({ measurements }: ReferenceValue, { snp }: SnpFacts): boolean =>
   measurements.some((measurement) => equalBytes(measurement, snp.report.measurement));

@@ -38,6 +38,7 @@ export type Affirmed =
   | { readonly kind: 'snp-report' }
   | { readonly kind: 'snp-hcl' }
   | { readonly kind: 'nitro-document' }
+  | { readonly kind: 'air-receipt' }
   | { readonly kind: 'evidence'; readonly session: VerifiedSession }
   | {
       readonly kind: 'attestation';

@@ -31,7 +31,7 @@ import {
   type Statement,
 } from '@veritee/protocol';
 import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
-import type { Kind } from '../kind.ts';
+import type { EvidenceKind } from '../kind.ts';
 import { type NitroDocument, parseNitroDocument } from '../nitro/document.ts';
 import { HCL_SHAPE_ROW, type HclReport, parseHclReport } from '../snp/hcl.ts';
 import { parseSnpReport, type SnpReport } from '../snp/report.ts';
@@ -117,7 +117,7 @@ export type Parsed =
  */
 export async function parse(
   file: Uint8Array,
-  kind: Kind,
+  kind: EvidenceKind,
   evidence: readonly Uint8Array[],
   log: CheckLog,
 ): Promise<Parsed> {
@@ -241,8 +241,7 @@ async function findEvidence(
 ): Promise<ParsedEvidence> {
   const isNamed = (file: Uint8Array): boolean => {
     const { format, report } = parseEvidence(file);
-    const found =
-      format === 'sev-snp-report' ? parseSnpReport(report).reportData : parseNitroDocument(report).userData;
+    const found = format === 'sev-snp-report' ? parseSnpReport(report).reportData : parseNitroDocument(report).userData;
     return found !== null && equalBytes(found, reportData);
   };
   const found = await log.step(

@@ -22,7 +22,23 @@ const LOGGED = ['receipt', 'attestation', 'evidence'] as const;
 const SHOWN_HEX = 24;
 const short = (value: Uint8Array | undefined): string => (value ? `${hex(value).slice(0, SHOWN_HEX)}…` : '');
 
-export const LINKS: readonly Link[] = [
+const AIR_LINKS: readonly Link[] = [
+  { title: 'Signing key you named', value: ({ claims }) => short(claims.air?.key), rows: [['air.key']] },
+  {
+    title: 'AIR receipt',
+    value: ({ claims }) => (claims.air ? hex(claims.air.receiptId) : ''),
+    rows: [['air.signature', 'air.envelope', 'air.claims']],
+  },
+  {
+    title: 'Request you hold',
+    value: ({ claims }) => short(claims.air?.requestHash),
+    rows: [['expected.request', 'expected.nonce']],
+  },
+  { title: 'Response you hold', value: ({ claims }) => short(claims.air?.responseHash), rows: [['expected.response']] },
+  { title: 'Hardware', value: () => 'no evidence of it in this file', rows: [['policy.platform']] },
+];
+
+const EVIDENCE_LINKS: readonly Link[] = [
   {
     title: 'Trust anchor',
     value: ({ claims }) => claims.anchor?.name ?? '',
@@ -110,6 +126,8 @@ export const LINKS: readonly Link[] = [
   },
 ];
 
+export const LINKS: readonly Link[] = [...EVIDENCE_LINKS, ...AIR_LINKS];
+
 interface Drawn {
   readonly title: string;
   readonly value: string;
@@ -120,10 +138,14 @@ interface Drawn {
 /** The links this result has, each with its checks; nothing green without a check that passed. */
 export function chainOf(result: AttestationResult): readonly Drawn[] {
   const byId = new Map(result.checks.map((check) => [check.id, check]));
-  const links = LINKS.filter(({ kinds }) => !kinds || (result.kind !== null && kinds.includes(result.kind)));
+  const links =
+    result.kind === 'air-receipt'
+      ? AIR_LINKS
+      : EVIDENCE_LINKS.filter(({ kinds }) => !kinds || (result.kind !== null && kinds.includes(result.kind)));
   return links.map(({ title, value, rows }) => {
     const sets = rows.map((ids) => ids.flatMap((id) => byId.get(id) ?? []));
-    const checks = sets.find((set) => set.some(({ outcome }) => outcome !== 'skipped')) ?? sets.at(platformSet(result)) ?? [];
+    const checks =
+      sets.find((set) => set.some(({ outcome }) => outcome !== 'skipped')) ?? sets.at(platformSet(result)) ?? [];
     return { title, value: value(result), checks, state: stateOf(checks) };
   });
 }
