@@ -20,6 +20,9 @@ export function renderHead(result: AttestationResult): string {
     `${MARK[result.verdict === 'affirming' ? 'pass' : result.verdict === 'contraindicated' ? 'fail' : 'skipped']} ${result.verdict}` +
       `${result.strength ? `, ${result.strength}` : ''}${result.platform ? `, platform ${result.platform}` : ''}`,
     `  policy ${result.policy}, at ${result.at.toISOString()}`,
+    ...(result.timeSource === 'evidence'
+      ? [`  chain valid at ${result.validAt.toISOString()}, the time that the evidence bears`]
+      : []),
   ];
   if (result.platform?.startsWith('simulated'))
     lines.push('  SIMULATED PLATFORM: this proves the mechanism, not a machine.');

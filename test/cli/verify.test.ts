@@ -363,7 +363,11 @@ describe.concurrent('policy', () => {
     expect([status, ...codesOf(result)]).toEqual([0]);
     const checked = await veritee(['policy', 'check', file, '--json']);
     expect(checked.status).toBe(0);
-    expect(jsonOf(checked)).toMatchObject({ id: draft['id'], digest: expect.stringMatching(/^[0-9a-f]{64}$/), complete: true });
+    expect(jsonOf(checked)).toMatchObject({
+      id: draft['id'],
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      complete: true,
+    });
   });
 
   test('a file that does not verify gives no policy', async () => {
