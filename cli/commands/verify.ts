@@ -82,8 +82,11 @@ export async function verify(path: string, options: VerifyOptions): Promise<numb
 async function readExpected(options: VerifyOptions, kind: Kind | null): Promise<Expected> {
   const body = async (file: string | undefined, salt: string | undefined, name: 'request' | 'response') => {
     if (file === undefined && salt === undefined) return null;
-    // The hashes of an AIR receipt have no salt.
-    if (file !== undefined && salt === undefined && kind === 'air-receipt') return { body: await readInput(file) };
+    if (kind === 'air-receipt') {
+      if (file === undefined || salt !== undefined)
+        throw usage(`${name}-salt`, 'none: the hashes of an AIR receipt are plain');
+      return { body: await readInput(file) };
+    }
     if (file === undefined || salt === undefined) throw usage(name, `both --${name} and --${name}-salt, or neither`);
     return { body: await readInput(file), salt: readSalt(salt, `${name}-salt`) };
   };

@@ -11,6 +11,7 @@ import {
   detectKind,
   type Expected,
   parsePolicy,
+  readTrustAnchors,
   renderHtml,
   toEar,
   toJson,
@@ -496,7 +497,6 @@ describe('kinds do not pass for one another', () => {
   test('what only AIR can answer is not answered by another kind', async () => {
     const tick = await new MiniEnclave().tick();
     const expected: Expected = { airKey, air: { measurementType: 'nitro-pcr', maxAgeSeconds: 1 } };
-    const { readTrustAnchors } = await import('../../verifier/index.ts');
     const trustAnchors = await readTrustAnchors(tick.snp.ark, 'ark');
     const result = await judge(tick.file, { expected, trustAnchors });
     expect(failed(result)).toEqual(['air.measurement-type', 'air.age']);

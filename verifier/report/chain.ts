@@ -183,10 +183,13 @@ export function drawChain(result: AttestationResult): Markup {
 ${parts}</svg>`;
 }
 
+const SHOWN_VALUE = 56;
+const cut = (value: string): string => (value.length > SHOWN_VALUE ? `${value.slice(0, SHOWN_VALUE)}…` : value);
+
 const box = (y: number, title: string, value: string, state: string): Markup =>
   html`<g class="${state}"><rect x="${BOX.x}" y="${y + 1}" width="${BOX.width}" height="${BOX.height}" rx="6"/>
 <text class="title" x="${BOX.x + 12}" y="${y + 22}">${title}</text>
-<text class="value" x="${BOX.x + BOX.width - 12}" y="${y + 22}">${value}</text></g>
+<text class="value" x="${BOX.x + BOX.width - 12}" y="${y + 22}">${cut(value)}</text></g>
 `;
 
 function arrow(y: number, gap: number, { checks, state }: Drawn): Markup {
