@@ -40,6 +40,7 @@ import {
   type TickChanges,
 } from '../support/mini-enclave.ts';
 import { strictPolicy } from '../support/policies.ts';
+import { AIR, AIR_GOOD } from './cases-air.ts';
 import { NITRO, NITRO_GOOD } from './cases-nitro.ts';
 import { flipped } from './snp-support.ts';
 
@@ -581,9 +582,15 @@ const POLICY: readonly Row[] = [
   ['no proven time', 'policy.existed-by', 'TIME_NOT_PROVEN', strict({ policy: { existedBy: 'required' } })],
 ];
 
-export const REFUSALS: readonly RefusalCase[] = [...SHAPE, ...SNP, ...NITRO, ...SESSION, ...EXPECTED, ...POLICY].map(
-  ([name, row, code, input]) => ({ name, row, code, input }),
-);
+export const REFUSALS: readonly RefusalCase[] = [
+  ...SHAPE,
+  ...SNP,
+  ...NITRO,
+  ...SESSION,
+  ...EXPECTED,
+  ...POLICY,
+  ...AIR,
+].map(([name, row, code, input]) => ({ name, row, code, input }));
 
 /** What the refusals above were made from, unchanged: affirming, or the table would prove nothing. */
 export const GOOD: readonly (readonly [string, () => Promise<AssessInput>])[] = [
@@ -610,4 +617,5 @@ export const GOOD: readonly (readonly [string, () => Promise<AssessInput>])[] = 
   ['a receipt under a VLEK', strict({ tick: { snp: VLEK }, snp: { vlek: 'allow' } })],
   ['an Azure HCL report', hcl('{"a":1}', '{"a":1}')],
   ...NITRO_GOOD,
+  ...AIR_GOOD,
 ];

@@ -1,7 +1,7 @@
 import { createPublicKey, generateKeyPairSync, randomBytes, verify } from 'node:crypto';
 import { compactVerify, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { makeCrl, sharedAuthority, sharedChipId } from '../../attestation-fixtures/index.ts';
+import { makeCrl, SIMULATED_PCRS, sharedAuthority, sharedChipId } from '../../attestation-fixtures/index.ts';
 import { hex } from '../../protocol/index.ts';
 import { TRUST_CLAIMS, tierOf } from '../../verifier/ear-vector.ts';
 import {
@@ -18,7 +18,8 @@ import {
   trustVector,
 } from '../../verifier/index.ts';
 import { type Answer, AT, anchorsOf, MiniEnclave, type Tick } from '../support/mini-enclave.ts';
-import { strictPolicy } from '../support/policies.ts';
+import { strictNitroPolicy, strictPolicy } from '../support/policies.ts';
+import { anchors, make, AT as NITRO_AT } from './nitro-simulation.ts';
 
 /** What a reader of each dialect holds a token to: JSON claim names, and which may be absent. */
 const RULES = {
@@ -184,7 +185,25 @@ describe('the trustworthiness vector', () => {
     });
     // Nobody asked for a minimum TCB: genuine, but perhaps with known flaws.
     expect(trustVector({ ...(await judge(tick.file)), platform: 'snp' })).toEqual({ 'runtime-opaque': 2 });
-    expect(trustVector({ ...good, platform: 'nitro' })).toMatchObject({ 'runtime-opaque': 32 });
+  });
+
+  test('of a Nitro enclave: isolated, not encrypted, so never better than a warning', async () => {
+    const pcr = (index: number): string => hex(SIMULATED_PCRS.get(index) as Uint8Array);
+    const image = { name: 'acme', pcr0: pcr(0), pcr1: pcr(1), pcr2: pcr(2), pcr8: 'unused' };
+    const nitro = async (changes = {}, request = {}): Promise<AttestationResult> => {
+      const policy = parsePolicy(strictNitroPolicy({}, { referenceValues: [image], ...changes }));
+      return assess({ file: make(request).document, policy, at: NITRO_AT, trustAnchors: anchors });
+    };
+    const known = await nitro();
+    expect(known.findings).toEqual([]);
+    expect(trustVector(known)).toEqual({ configuration: 2, executables: 3 });
+    const real: AttestationResult = { ...known, platform: 'nitro' };
+    expect(trustVector(real)).toEqual({ configuration: 2, executables: 3, hardware: 2, 'runtime-opaque': 32 });
+    const { label, submod } = conform(toEar(real, { profile: 'ietf-2026', verifierId }), 'ietf-2026');
+    expect([label, submod['ear_status']]).toEqual(['nitro', 'warning']);
+    const zeros = new Map([0, 1, 2].map((index) => [index, new Uint8Array(48)]));
+    const debug = await nitro({ debug: 'allow-debug-no-confidentiality' }, { pcrs: zeros });
+    expect(trustVector(debug)).toMatchObject({ configuration: 96, executables: 33, 'runtime-opaque': 96 });
   });
 
   const cases: readonly (readonly [string, object, () => Promise<AttestationResult>])[] = [

@@ -1,7 +1,9 @@
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import { FlattenedSign, type JWK } from 'jose';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { SIMULATED_PCRS } from '../../attestation-fixtures/index.ts';
 import {
+  type AppraisalPolicy,
   type AttestationResult,
   AUTHENTICITY,
   assess,
@@ -14,6 +16,7 @@ import {
 } from '../../verifier/index.ts';
 import { AT, anchorsOf, MEASUREMENT, MiniEnclave, type Tick } from '../support/mini-enclave.ts';
 import { strictPolicy } from '../support/policies.ts';
+import { anchors, make, AT as NITRO_AT } from './nitro-simulation.ts';
 
 const OURS = Buffer.from(MEASUREMENT).toString('hex');
 const OTHER = 'ab'.repeat(48);
@@ -175,6 +178,18 @@ describe('added to a policy', () => {
     expect(known.notChecked.filter((text) => text.includes('unidentified'))).toEqual([]);
     const unknown = withReferenceValues(AUTHENTICITY, await read({ sevSnp: [{ ...own, measurement: OTHER }] }));
     expect(codes(await judge(unknown))).toEqual(['MEASUREMENT_UNKNOWN']);
+  });
+
+  test('so does one for Nitro', async () => {
+    const under = (policy: AppraisalPolicy): Promise<AttestationResult> =>
+      assess({ file: make().document, policy, at: NITRO_AT, trustAnchors: anchors });
+    const pcr0 = Buffer.from(SIMULATED_PCRS.get(0) as Uint8Array).toString('hex');
+    const image = { name: 'acme', pcr0, pcr1: 'unused', pcr2: 'unused', pcr8: 'unused' };
+    const known = withReferenceValues(AUTHENTICITY, await read({ nitro: [image] }));
+    expect(codes(await under(known))).toEqual([]);
+    const unknown = withReferenceValues(AUTHENTICITY, await read({ nitro: [{ ...image, pcr0: OTHER }] }));
+    expect(codes(await under(unknown))).toEqual(['MEASUREMENT_UNKNOWN']);
+    expect(codes(await judge(unknown))).toEqual([]); // the SNP half is as the file says: its own build
   });
 
   test('its denials hold, alone too', async () => {
