@@ -13,7 +13,8 @@ export type {
 export { draftPolicy, type PolicyDraft } from './appraise/draft.ts';
 export type { Expected, ExpectedBody } from './appraise/expected.ts';
 export { type JsonObject, type JsonValue, nitroDocumentToJson, snpReportToJson } from './appraise/json.ts';
-export { lintPolicy, type PolicyWarning } from './appraise/lint.ts';
+export { lintPolicy } from './appraise/lint.ts';
+export type { PolicyWarning } from './appraise/lint-warning.ts';
 export {
   type AppraisalPolicy,
   AUTHENTICITY,

@@ -9,7 +9,7 @@ await build({
     contents: `
       export * from './attestation-fixtures/index.ts';
       export * from './protocol/index.ts';
-      export { draftPolicy } from './verifier/index.ts';`,
+      export { air } from './test/verifier/air-receipts.ts';`,
     resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
     loader: 'ts',
   },
@@ -65,6 +65,27 @@ const request = text(
     outputs: [{ name: 'y' }],
   }),
 );
+/** Azure's wrapping: header, report, header of the runtime data, claims; 2600 bytes. */
+function hclOf(report) {
+  const claims = text('{"keys":[]}');
+  const file = Buffer.alloc(2600);
+  file.write('HCLA');
+  for (const [at, value] of [
+    [0x04, 1],
+    [0x08, 0x4d4 + claims.length],
+    [0x0c, 2],
+    [0x4c0, 20 + claims.length],
+    [0x4c4, 1],
+    [0x4c8, 2],
+    [0x4cc, 1],
+    [0x4d0, claims.length],
+  ])
+    file.writeUInt32LE(value, at);
+  file.set(report, 0x20);
+  file.set(claims, 0x4d4);
+  return file;
+}
+
 const seeds = {
   cbor: payloads,
   sign1: messages,
@@ -80,7 +101,8 @@ const seeds = {
   json: [request],
   inferRequest: [Buffer.concat([Buffer.of(0), request])],
   snpReport: Object.values(snp).map(({ report }) => report),
-  hclReport: [],
+  hclReport: [hclOf(snp.Milan.report)],
+  airReceipt: [v.air()],
   certificate: Object.values(snp).flatMap(({ chain, ark }) => [...chain, ark]),
   nitroCertificate: [nitro.root],
   crl: [crl],

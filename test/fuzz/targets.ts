@@ -21,6 +21,7 @@ import { parseJson } from '../../protocol/json.ts';
 import { FrameReader } from '../../protocol/link.ts';
 import { encodeSnpCertificateTable, parseSnpCertificateTable } from '../../protocol/snp-certificate-table.ts';
 import { parseEntryBundle, parseTilePath } from '../../protocol/tiles.ts';
+import { parseAirClaims, parseAirEnvelope } from '../../verifier/air/receipt.ts';
 import { readPolicy } from '../../verifier/appraise/policy-parse.ts';
 import { detectKind } from '../../verifier/kind.ts';
 import { parseNitroCertificate } from '../../verifier/nitro/certificate.ts';
@@ -57,6 +58,7 @@ export const TARGETS: Readonly<Record<string, (data: Uint8Array) => void>> = {
     void parseInferRequest(data.subarray(1), data[0] ? (data[0] as number) : null, { maxTensorBytes: 1 << 20 }),
   snpReport: (data) => void parseSnpReport(data),
   hclReport: (data) => void parseHclReport(data),
+  airReceipt: (data) => void parseAirClaims(parseAirEnvelope(data).payload),
   certificate: (data) => void parseCertificate(data, 'fuzz'),
   nitroCertificate: (data) => void parseNitroCertificate(data, 'fuzz'),
   crl: (data) => void parseCrl(data, 'fuzz'),
