@@ -124,5 +124,5 @@ const seeds = {
 const json = Object.fromEntries(
   Object.entries(seeds).map(([name, list]) => [name, list.map((seed) => Buffer.from(seed).toString('base64'))]),
 );
-writeFileSync(new URL('seeds.json', import.meta.url), `${JSON.stringify(json, null, 1)}\n`);
+writeFileSync(new URL('seeds.json', import.meta.url), `${JSON.stringify(json, null, 2)}\n`);
 for (const [name, list] of Object.entries(seeds)) console.log(name, list.length);
