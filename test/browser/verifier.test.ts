@@ -94,7 +94,7 @@ describe.skipIf(!executable)('in Chromium, under a policy without eval', () => {
     const wholes = jobs.flatMap(({ name, input }) => (input ? [(inNode[name] as { whole: object }).whole] : []));
     const values = (key: string) => new Set(wholes.map((whole) => (whole as Record<string, unknown>)[key]));
     expect(values('kind')).toEqual(
-      new Set(['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl', 'nitro-document', null]),
+      new Set(['receipt', 'attestation', 'evidence', 'snp-report', 'snp-hcl', 'nitro-document', 'air-receipt', null]),
     );
     expect(values('verdict')).toEqual(new Set(['affirming', 'contraindicated', 'unsupported']));
     expect(values('strength')).toEqual(new Set(['hardware-committed', 'session-signed', null]));
