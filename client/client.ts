@@ -318,7 +318,9 @@ export class VeriteeClient {
         field: 'statement',
       });
     }
-    const result = await this.#assess(file, 'receipt', this.#options.policy, receipt.expected);
+    // Asked for by name here, whatever less the policy would take: a 200 is only the host's word.
+    const policy = { ...this.#options.policy, strength: 'hardware-committed' } as const;
+    const result = await this.#assess(file, 'receipt', policy, receipt.expected);
     if (result.verdict !== 'affirming' || result.kind !== 'receipt') throw refusal('receipt', result);
     return { ...receipt, file, result };
   }

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { encodeReceipt, parseAttestation, parseReceipt } from '../../protocol/files.ts';
 import { parseInferResponse } from '../../protocol/inference.ts';
 import { draftPolicyFor, type Ended, type Served, serve, temporaryFolder, veritee } from '../support/cli.ts';
 import { ask, boots } from '../support/load.ts';
@@ -464,6 +465,23 @@ describe.concurrent('a host that lies', () => {
       'a receipt that is none',
       () => receipts((reply) => void Object.assign(reply, { status: 200, body: Buffer.from('nothing') })),
       { status: 1, code: 'EVIDENCE_MALFORMED' },
+    ],
+    [
+      'that a receipt no report covers is committed',
+      () => {
+        let evidence: Uint8Array<ArrayBuffer>;
+        return {
+          reply: (reply, asked) => {
+            if (isAttestation(asked)) evidence = parseAttestation(new Uint8Array(reply.body)).evidence;
+            if (!isReceipt(asked)) return;
+            const { statement } = parseReceipt(new Uint8Array(reply.body));
+            reply.status = 200;
+            reply.headers['veritee-receipt-status'] = 'hardware-committed';
+            reply.body = Buffer.from(encodeReceipt({ statement, path: null, evidence: { file: evidence } }));
+          },
+        };
+      },
+      { status: 1, code: 'STRENGTH_INSUFFICIENT' },
     ],
     [
       'that its enclave died',
