@@ -72,7 +72,7 @@ export interface Statement {
 export interface KeyEntry {
   readonly sequence: number;
   readonly issuedAt: number;
-  /** The exact `application/ohttp-keys` configuration. */
+  /** One OHTTP key configuration (RFC 9458 §3.1), exact bytes, without the media type's length prefix. */
   readonly config: Uint8Array<ArrayBuffer>;
   readonly notBefore: number;
   readonly notAfter: number;

@@ -12,7 +12,7 @@ export const CODES = {
 
   // Evidence and receipts: signatures and bindings.
   ENDORSEMENT_MISSING: { stage: 'verify', action: 'retry' },
-  ENDORSEMENT_MALFORMED: { stage: 'verify', action: 'refuse' },
+  ENDORSEMENT_MALFORMED: { stage: 'verify', action: 'refuse', status: 400 },
   CHAIN_UNTRUSTED: { stage: 'verify', action: 'refuse' },
   CERTIFICATE_INVALID: { stage: 'verify', action: 'refuse' },
   CERTIFICATE_EXPIRED: { stage: 'verify', action: 'refuse' },
@@ -69,6 +69,8 @@ export const CODES = {
   PLATFORM_INFO_UNKNOWN: { stage: 'appraise', action: 'refuse' },
   MEASUREMENT_DENIED: { stage: 'appraise', action: 'refuse' },
   DOCUMENT_TOO_OLD: { stage: 'appraise', action: 'refuse' },
+  MODEL_SET_UNKNOWN: { stage: 'appraise', action: 'refuse' },
+  MODEL_NOT_MEASURED: { stage: 'appraise', action: 'refuse' },
 
   // Inference requests.
   REQUEST_TOO_LARGE: { stage: 'request', action: 'refuse', status: 413 },
@@ -99,6 +101,18 @@ export const CODES = {
   OUTPUT_NOT_FINITE: { stage: 'request', action: 'refuse', status: 422 },
   OUTPUT_NOT_TEXT: { stage: 'request', action: 'refuse', status: 422 },
   OUTPUT_DATATYPE_UNSUPPORTED: { stage: 'request', action: 'refuse', status: 422 },
+  REQUEST_MEDIA_TYPE_UNSUPPORTED: { stage: 'request', action: 'refuse', status: 415 },
+
+  // Sealed requests and answers.
+  SEALED_REQUEST_MALFORMED: { stage: 'seal', action: 'refuse', status: 400 },
+  SEALED_REQUEST_TRUNCATED: { stage: 'seal', action: 'retry', status: 400 },
+  SEALED_REQUEST_UNREADABLE: { stage: 'seal', action: 'retry', status: 400 },
+  SEALED_REQUEST_REPLAYED: { stage: 'seal', action: 'refuse', status: 409 },
+  SEALING_KEY_UNKNOWN: { stage: 'seal', action: 'retry', status: 400 },
+  SEALING_KEY_MISSING: { stage: 'seal', action: 'retry' },
+  SEALED_ANSWER_CLEAR: { stage: 'seal', action: 'refuse' },
+  SEALED_ANSWER_INVALID: { stage: 'seal', action: 'refuse' },
+  SEALED_ANSWER_TRUNCATED: { stage: 'seal', action: 'retry' },
 
   // Models.
   MODEL_UNKNOWN: { stage: 'model', action: 'refuse', status: 404 },
@@ -112,6 +126,10 @@ export const CODES = {
   MODEL_CONFIG_INVALID: { stage: 'model', action: 'refuse', status: 503 },
   MODEL_TYPE_UNSUPPORTED: { stage: 'model', action: 'refuse', status: 503 },
   MODEL_RUN_FAILED: { stage: 'model', action: 'refuse', status: 500 },
+  MODEL_SEAL_INVALID: { stage: 'model', action: 'refuse', status: 503 },
+  MODEL_KEY_UNAVAILABLE: { stage: 'model', action: 'retry', status: 503 },
+  MODEL_KEY_REFUSED: { stage: 'model', action: 'refuse', status: 503 },
+  MODEL_KEY_WRONG: { stage: 'model', action: 'refuse', status: 503 },
 
   // The service itself.
   QUEUE_FULL: { stage: 'relay', action: 'retry', status: 503 },
@@ -143,8 +161,19 @@ export const CODES = {
   PLATFORM_BUSY: { stage: 'platform', action: 'retry' },
   PLATFORM_TIMEOUT: { stage: 'platform', action: 'retry' },
   PLATFORM_FAILED: { stage: 'platform', action: 'retry' },
+  PLATFORM_MEASUREMENT_DIFFERS: { stage: 'platform', action: 'refuse' },
+  PLATFORM_MODELS_DIFFER: { stage: 'platform', action: 'refuse' },
   INTERNAL: { stage: 'relay', action: 'retry', status: 500 },
   AUDITOR_ONLY: { stage: 'relay', action: 'refuse', status: 403 },
+
+  // Key broker.
+  BROKER_REQUEST_INVALID: { stage: 'broker', action: 'refuse', status: 400 },
+  BROKER_SESSION_UNKNOWN: { stage: 'broker', action: 'retry', status: 401 },
+  BROKER_EVIDENCE_REFUSED: { stage: 'broker', action: 'refuse', status: 401 },
+  BROKER_RESOURCE_REFUSED: { stage: 'broker', action: 'refuse', status: 403 },
+  BROKER_RESOURCE_UNKNOWN: { stage: 'broker', action: 'refuse', status: 404 },
+  BROKER_UNREACHABLE: { stage: 'broker', action: 'retry' },
+  BROKER_ANSWER_INVALID: { stage: 'broker', action: 'refuse' },
 
   // Command line.
   USAGE: { stage: 'usage', action: 'refuse' },
@@ -156,7 +185,17 @@ export const CODES = {
 } as const satisfies Record<string, CodeFacts>;
 
 export interface CodeFacts {
-  readonly stage: 'parse' | 'verify' | 'appraise' | 'request' | 'model' | 'relay' | 'platform' | 'usage';
+  readonly stage:
+    | 'parse'
+    | 'verify'
+    | 'appraise'
+    | 'request'
+    | 'seal'
+    | 'model'
+    | 'relay'
+    | 'broker'
+    | 'platform'
+    | 'usage';
   readonly action: 'refuse' | 'upgrade' | 'retry';
   readonly status?: number;
 }

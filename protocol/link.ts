@@ -7,8 +7,12 @@
  * `POST /link/ack?position=N`   every record below N is durable at the host; answers 204
  * `POST /link/challenge`        body: a nonce of 8 to 64 bytes; answers `LinkChallenge` as JSON after its tick
  * `GET  /link/status`           `LinkStatus` as JSON
- * `/v2/…`                       Open Inference Protocol; an answer that has an entry names it in `Veritee-Entry`
+ * `GET  /link/endorsements`      the SNP report that no certificate at hand fits, raw; 204 when none is wanted
+ * `POST /link/endorsements`      body: certificates for it, PEM, DER or an SNP certificate table; answers 204
+ * `POST /ohttp`                 a sealed request; 200 and the sealed answer, or a refusal that names `Veritee-Error-Code`
+ * `/v2/…`                       Open Inference Protocol in the clear, where the enclave takes it
  *
+ * An answer of either that has an entry names it in `Veritee-Entry`, and the boot in `Veritee-Boot`.
  * The host relays such an answer only when that entry is durable.
  */
 import { concat, join } from './bytes.ts';
@@ -20,6 +24,8 @@ export const HEADER = {
   requestSalt: 'veritee-request-salt',
   responseSalt: 'veritee-response-salt',
   statement: 'veritee-statement',
+  /** Inside a sealed request: the answer is padded to a multiple of so many bytes. */
+  padding: 'veritee-padding',
   boot: 'veritee-boot',
   /** On the link only: the leaf index of the entry an answer belongs to. */
   entry: 'veritee-entry',
@@ -59,6 +65,8 @@ export interface LinkStatus {
   readonly evidenceAgeMs: number | null;
   /** Why the last tick failed, as a code; null when it did not. */
   readonly tickError: string | null;
+  /** Why no sealed request can be opened, as a code; null when they can. */
+  readonly sealingError: string | null;
   /** `code` is null for a model that is ready; `version` for a model folder without versions. */
   readonly models: readonly { readonly name: string; readonly version: string | null; readonly code: string | null }[];
 }

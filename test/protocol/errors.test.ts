@@ -15,7 +15,7 @@ const codes = Object.entries(CODES) as [Code, CodeFacts][];
 
 describe('codes', () => {
   test('every code is upper case, with a known stage, action and status', () => {
-    const stages = ['parse', 'verify', 'appraise', 'request', 'model', 'relay', 'platform', 'usage'];
+    const stages = ['parse', 'verify', 'appraise', 'request', 'seal', 'model', 'relay', 'broker', 'platform', 'usage'];
     for (const [code, { stage, action, status }] of codes) {
       expect(code).toMatch(/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/);
       expect(code.length).toBeLessThanOrEqual(64); // the room a statement has for its outcome
