@@ -81,6 +81,7 @@ export async function startService(options: ServiceOptions, cancel?: AbortSignal
     () => [
       ...['--platform', options.platform, '--data', data, '--models', path.resolve(options.models ?? sampleModels())],
       ...['--listen', socket, '--log-level', options.logLevel],
+      ...(options.allowPlaintext ? ['--allow-plaintext'] : []),
       ...settings(options.enclaveOption, 'enclave-option'),
     ],
     options.onRestart,

@@ -7,9 +7,15 @@ import type { Attester } from './attester/attester.ts';
 import { Challenges } from './challenges.ts';
 import { Engine } from './engine/engine.ts';
 import { Inference } from './inference.ts';
+import type { KeyProvider } from './keys/provider.ts';
+import { retryKeys } from './keys/retry.ts';
 import { EnclaveLog } from './log.ts';
-import { loadRepository } from './models/repository.ts';
+import { type LoadedModel, loadRepository } from './models/repository.ts';
 import { Outbox } from './outbox.ts';
+import type { Launch } from './platform-measurement/launch.ts';
+import { behindSelfCheck } from './platform-measurement/self-check.ts';
+import { monotonicClock } from './sealing/clock.ts';
+import { SealingKeys } from './sealing/keys.ts';
 import { createEnclaveServer } from './server.ts';
 import { startSession } from './session.ts';
 import type { EnclaveSettings, ListenAddress } from './settings.ts';
@@ -30,10 +36,15 @@ export async function startEnclave(
   settings: EnclaveSettings,
   attester: Attester,
   logger: Logger,
+  modelKeys: KeyProvider | null = null,
+  launch: Launch | null = null,
 ): Promise<RunningEnclave> {
   const now = Date.now;
   const engine = await Engine.start({ ...settings.engine, onEvent: (event) => logger.warn(event, 'engine') });
-  const repository = await loadRepository(settings.models, engine, { onProgress: (text) => logger.info(text) });
+  const repository = await loadRepository(settings.models, engine, {
+    keys: modelKeys,
+    onProgress: (text) => logger.info(text),
+  });
   for (const warning of repository.warnings) logger.warn(warning, 'model repository');
   for (const { name, version, error } of repository.list()) {
     if (error)
@@ -42,22 +53,27 @@ export async function startEnclave(
         'model not ready',
       );
   }
-  const session = startSession(settings.runtime, now);
+  if (launch?.measureModels) await launch.platform.measureModels(repository.ready().map(({ digest }) => digest));
+  const session = startSession(settings.runtime, now, await launch?.platform.random());
   const outbox = new Outbox(settings.backlog);
   const log = new EnclaveLog(session, outbox);
-  for (const model of repository.ready()) {
-    log.append('model', (sequence) =>
-      encodeModelEntry({
-        sequence,
-        issuedAt: Math.floor(now() / 1000),
-        event: 'loaded',
-        model: { name: model.name, version: model.version, digest: model.digest },
-        files: model.files,
-      }),
-    );
-  }
+  const keys = new SealingKeys(
+    { log, outbox, clock: monotonicClock, now, onEntered: () => ticker.poke(), logger },
+    settings.sealing,
+  );
   const challenges = new Challenges(log, now);
-  const ticker = new Ticker({ session, log, outbox, challenges, attester, logger });
+  const checked = launch?.builds
+    ? behindSelfCheck(attester, { platform: launch.platform, builds: launch.builds, now })
+    : attester;
+  const ticker = new Ticker({ session, log, outbox, challenges, keys, attester: checked, logger });
+  await keys.start();
+  const enter = ({ name, version, digest, files }: LoadedModel): void => {
+    const model = { name, version, digest };
+    log.append('model', (sequence) =>
+      encodeModelEntry({ sequence, issuedAt: Math.floor(now() / 1000), event: 'loaded', model, files }),
+    );
+  };
+  for (const model of repository.ready()) enter(model);
   const inference = new Inference(
     { session, log, outbox, ticker, repository, engine, logger, now },
     settings.inference,
@@ -66,6 +82,10 @@ export async function startEnclave(
     inference,
     outbox,
     challenges,
+    endorsements: launch?.platform.endorsements ?? null,
+    keys,
+    maxBodyBytes: settings.inference.maxBodyBytes,
+    allowPlaintext: settings.allowPlaintext,
     onChallenge: () => ticker.poke(),
     hello: () => ({ boot: session.boot, acknowledged: outbox.acknowledged, warning: attester.warning }),
     status: () => ({
@@ -76,21 +96,33 @@ export async function startEnclave(
       committed: ticker.committed,
       evidenceAgeMs: ticker.evidenceAgeMs,
       tickError: ticker.error,
+      sealingError: keys.refusal()?.code ?? null,
       models: repository.list().map(({ name, version, error }) => ({ name, version, code: error?.code ?? null })),
     }),
     logger,
   });
   const address = await listen(server, settings.listen);
   ticker.poke();
+  const stopAsking = retryKeys(
+    repository,
+    (model) => {
+      enter(model);
+      ticker.poke();
+      logger.info({ model: model.name, version: model.version }, 'model ready');
+    },
+    logger,
+  );
   logger.info({ boot: session.boot, platform: attester.platform, address }, 'enclave started');
   return { boot: session.boot, address, stop };
 
   async function stop(): Promise<void> {
+    stopAsking();
     inference.stop();
     const deadline = performance.now() + settings.stopWithinMs;
     while (inference.inFlight > 0 && performance.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, 10));
-    challenges.close([]);
+    challenges.close(keys.inForce);
+    keys.stop();
     log.append('end', (sequence) =>
       encodeEndEntry({ sequence, issuedAt: Math.floor(now() / 1000), reason: 'stopped' }),
     );

@@ -37,7 +37,7 @@ import type { Session } from './session.ts';
 import type { Ticker } from './ticker.ts';
 
 /** Longest body that is hashed so that its refusal can be an entry, in multiples of the longest that is accepted. */
-const HASHED_BODY_FACTOR = 4;
+export const HASHED_BODY_FACTOR = 4;
 const MAX_MEDIA_TYPE_LENGTH = 256;
 const BASE_HEADERS = { 'cache-control': 'no-store, no-transform' } as const;
 
@@ -101,10 +101,24 @@ export class Inference {
       if (request.method !== 'POST') throw new ServiceError('REQUEST_METHOD_NOT_ALLOWED', 'infer takes POST');
       return await this.#infer(request, segment(infer[1]), infer[2] === undefined ? undefined : segment(infer[2]));
     } catch (error) {
-      const refused = asCoded(error, this.#parts.logger);
-      this.#parts.logger.info({ code: refused.code, field: refused.field }, 'request refused');
-      return { ...errorAnswer(refused), entry: null };
+      return refusalAnswer(error, this.#parts.logger);
     }
+  }
+
+  /**
+   * Takes a place among the requests in hand.
+   * @returns gives it back
+   * @throws ServiceError ENCLAVE_STOPPING, QUEUE_FULL
+   */
+  admit(): () => void {
+    if (this.#stopping) throw new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping; try again shortly');
+    if (this.#inFlight >= this.#settings.maxInFlight) {
+      throw new ServiceError('QUEUE_FULL', `${this.#settings.maxInFlight} requests are in hand; try again shortly`);
+    }
+    this.#inFlight += 1;
+    return () => {
+      this.#inFlight -= 1;
+    };
   }
 
   // ── Descriptions: no entry, nothing to prove ──────────────────────────────────────────────────────────────────────
@@ -144,15 +158,20 @@ export class Inference {
   // ── Inference: every admitted request becomes an entry ────────────────────────────────────────────────────────────
 
   async #infer(request: InnerRequest, name: string, version: string | undefined): Promise<InnerResponse> {
+    if (request.admitted) return this.#inferAdmitted(request, name, version);
+    const leave = this.admit();
+    try {
+      return await this.#inferAdmitted(request, name, version);
+    } finally {
+      leave();
+    }
+  }
+
+  async #inferAdmitted(request: InnerRequest, name: string, version: string | undefined): Promise<InnerResponse> {
     const { ticker, outbox } = this.#parts;
-    if (this.#stopping) throw new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping; try again shortly');
     if (ticker.committed === 0)
       throw new ServiceError('EVIDENCE_NOT_READY', 'no hardware report yet; try again shortly');
-    if (this.#inFlight >= this.#settings.maxInFlight) {
-      throw new ServiceError('QUEUE_FULL', `${this.#settings.maxInFlight} requests are in hand; try again shortly`);
-    }
     const release = outbox.reserve();
-    this.#inFlight += 1;
     try {
       const { maxBodyBytes } = this.#settings;
       const received = await receiveBody(request.body, maxBodyBytes, maxBodyBytes * HASHED_BODY_FACTOR);
@@ -162,7 +181,6 @@ export class Inference {
       return this.#state(request, received, outcome, Math.round((performance.now() - started) * 1000));
     } finally {
       release();
-      this.#inFlight -= 1;
     }
   }
 
@@ -359,19 +377,25 @@ function asCoded(error: unknown, logger: Logger): CodedError {
   return new ServiceError('INTERNAL', 'internal error');
 }
 
-const errorBody = (error: CodedError): Uint8Array =>
-  Buffer.from(JSON.stringify({ error: error.message, code: error.code }));
+const errorBody = ({ code, message }: Pick<CodedError, 'code' | 'message'>): Uint8Array =>
+  Buffer.from(JSON.stringify({ error: message, code }));
 
-const errorAnswer = (error: CodedError): Omit<InnerResponse, 'entry'> => ({
-  status: httpStatus(error.code),
-  headers: {
-    ...BASE_HEADERS,
-    'content-type': MEDIA_TYPE_JSON,
-    [HEADER.errorCode]: error.code,
-    ...(httpStatus(error.code) === 503 ? { 'retry-after': '1' } : {}),
-  },
-  body: errorBody(error),
-});
+/** A refusal that no entry states. */
+export function refusalAnswer(error: unknown, logger: Logger): InnerResponse {
+  const { code, field, message } = asCoded(error, logger);
+  logger.info({ code, field }, 'request refused');
+  return {
+    status: httpStatus(code),
+    headers: {
+      ...BASE_HEADERS,
+      'content-type': MEDIA_TYPE_JSON,
+      [HEADER.errorCode]: code,
+      ...(httpStatus(code) === 503 ? { 'retry-after': '1' } : {}),
+    },
+    body: errorBody({ code, message }),
+    entry: null,
+  };
+}
 
 const answer = (status: number, value: unknown): InnerResponse => ({
   status,

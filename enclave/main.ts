@@ -2,10 +2,13 @@ import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { CodedError } from '@veritee/protocol';
 import pino from 'pino';
-import type { Attester } from './attester/attester.ts';
+import { attesterFor } from './attester/choose.ts';
+import { isNsmThread, serveNsm } from './attester/nsm-thread.ts';
 import { startEnclave } from './enclave.ts';
+import { keyProvider } from './keys/choose.ts';
 import packageJson from './package.json' with { type: 'json' };
-import { type EnclaveSettings, HELP, parseSettings } from './settings.ts';
+import { readLaunch } from './platform-measurement/launch.ts';
+import { HELP, parseSettings } from './settings.ts';
 
 const EXIT_REFUSED = 2;
 const EXIT_DEFECT = 70;
@@ -25,10 +28,26 @@ async function main(): Promise<void> {
     version,
   );
   const logger = pino({ name: 'enclave', level: settings.logLevel }, pino.destination({ fd: 2, sync: false }));
-  await mkdir(settings.data, { recursive: true, mode: 0o700 });
-  const attester = await attesterFor(settings, (text) => logger.info(text));
+  if (settings.data !== '') await mkdir(settings.data, { recursive: true, mode: 0o700 });
+  const program = new URL('./main.js', import.meta.url);
+  const attester = await attesterFor({
+    platform: settings.platform,
+    settings: settings.attester,
+    simulated: settings.simulated,
+    dataDir: settings.data,
+    program,
+    programFiles: [program, new URL('./worker.js', import.meta.url)],
+    onEvent: (facts, text) => logger.info(facts, text),
+  });
   if (attester.warning) logger.warn(attester.warning);
-  const enclave = await startEnclave(settings, attester, logger);
+  const modelKeys = await keyProvider(settings.modelKeys, attester, settings.models, process.env);
+  const enclave = await startEnclave(
+    settings,
+    attester,
+    logger,
+    modelKeys,
+    await readLaunch(settings.attester, attester),
+  );
   process.send?.({ type: 'ready', boot: enclave.boot, address: enclave.address, warning: attester.warning });
 
   let stopping = false;
@@ -53,22 +72,10 @@ async function main(): Promise<void> {
   if (process.connected) process.once('disconnect', () => process.exit(0));
 }
 
-/** The simulated platforms are loaded only when asked for, so that a release image can leave them out. */
-async function attesterFor(settings: EnclaveSettings, onProgress: (text: string) => void): Promise<Attester> {
-  const { simulatedNitro, simulatedSnp } = await import('./attester/simulated.ts');
-  const simulated = {
-    dataDir: settings.data,
-    programFiles: [new URL('./main.js', import.meta.url), new URL('./worker.js', import.meta.url)],
-  };
-  switch (settings.platform) {
-    case 'simulated-snp':
-      return simulatedSnp({ ...simulated, ...settings.simulated, onProgress });
-    case 'simulated-nitro':
-      return simulatedNitro(simulated);
-  }
-}
+// The thread of /dev/nsm loads this same file, so that there is one program to measure.
+const run = isNsmThread() ? serveNsm : main;
 
-main().catch((error: unknown) => {
+run().catch((error: unknown) => {
   const coded = error instanceof CodedError;
   const report = { type: 'error', code: coded ? error.code : 'INTERNAL', message: (error as Error).message };
   process.stderr.write(`enclave: ${report.code}: ${report.message}\n`);

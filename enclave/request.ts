@@ -12,6 +12,8 @@ export interface InnerRequest {
   readonly body: AsyncIterable<Uint8Array>;
   /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
+  /** It has its place among the requests in hand already. */
+  readonly admitted?: true;
 }
 
 export interface InnerResponse {

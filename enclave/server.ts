@@ -12,27 +12,40 @@ import {
   ServiceError,
 } from '@veritee/protocol';
 import type { Logger } from 'pino';
+import { type GivenEndorsements, MAX_ENDORSEMENT_BYTES } from './attester/snp-certificates.ts';
 import type { Challenges } from './challenges.ts';
 import type { Inference } from './inference.ts';
 import type { Outbox } from './outbox.ts';
 import { receiveBody } from './request.ts';
+import type { SealingKeys } from './sealing/keys.ts';
+import { answerSealed } from './sealing/ohttp.ts';
 
 const HEARTBEAT_MS = 5_000;
+/** How long an already answered request may go on sending before its connection is cut. */
+const LINGER_MS = 5_000;
 
 export interface ServerParts {
   readonly inference: Inference;
+  readonly keys: SealingKeys;
+  readonly maxBodyBytes: number;
+  /** Answer `/v2` in the clear. */
+  readonly allowPlaintext: boolean;
   readonly outbox: Outbox;
   readonly challenges: Challenges;
+  /** null on platforms whose evidence brings its own certificates. */
+  readonly endorsements: Pick<GivenEndorsements, 'wanted' | 'offer'> | null;
   readonly onChallenge: () => void;
   readonly hello: () => LinkHello;
   readonly status: () => LinkStatus;
   readonly logger: Logger;
 }
 
-/** The enclave's only door: the link to its host (protocol/link.ts) and the Open Inference Protocol behind it. */
+/** The enclave's only door: the link to its host (protocol/link.ts), sealed requests, and `/v2` in the clear if allowed. */
 export function createEnclaveServer(parts: ServerParts): Server {
   const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0, noDelay: true }, (req, res) => {
-    route(parts, req, res).catch((error: unknown) => answerError(parts.logger, res, error));
+    route(parts, req, res)
+      .catch((error: unknown) => answerError(parts.logger, res, error))
+      .finally(() => discardRest(req));
   });
   return server;
 }
@@ -40,6 +53,7 @@ export function createEnclaveServer(parts: ServerParts): Server {
 async function route(parts: ServerParts, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const url = new URL(req.url ?? '/', 'http://enclave');
   const { pathname } = url;
+  if (pathname === '/ohttp') return answerSealed({ ...parts, boot: parts.hello().boot }, req, res);
   if (!pathname.startsWith('/link/')) return relayed(parts, req, res, pathname);
   const meant = req.headers[HEADER.boot];
   if (meant !== undefined && meant !== parts.hello().boot) {
@@ -75,6 +89,19 @@ async function route(parts: ServerParts, req: IncomingMessage, res: ServerRespon
       parts.onChallenge();
       return json(res, await proof);
     }
+    case 'GET /link/endorsements': {
+      const wanted = parts.endorsements?.wanted;
+      if (wanted) res.writeHead(200, { 'content-type': 'application/octet-stream' }).end(wanted);
+      else res.writeHead(204).end();
+      return;
+    }
+    case 'POST /link/endorsements': {
+      const { content } = await receiveBody(req, MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENT_BYTES);
+      if (!parts.endorsements) throw new ServiceError('REQUEST_NOT_FOUND', 'this platform brings its own certificates');
+      parts.endorsements.offer(content ?? new Uint8Array(0));
+      res.writeHead(204).end();
+      return;
+    }
     default:
       throw new ServiceError('REQUEST_NOT_FOUND', 'no such link route');
   }
@@ -88,6 +115,12 @@ function position(url: URL, name: string): number {
 }
 
 async function relayed(parts: ServerParts, req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+  if (!parts.allowPlaintext) {
+    throw new ServiceError(
+      'PLAINTEXT_NOT_ALLOWED',
+      'this enclave takes sealed requests only; it was started without --allow-plaintext',
+    );
+  }
   const gone = new AbortController();
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
@@ -113,6 +146,15 @@ async function relayed(parts: ServerParts, req: IncomingMessage, res: ServerResp
   res.end(body);
 }
 
+/** What is still on its way would otherwise be reset together with the answer. */
+function discardRest(req: IncomingMessage): void {
+  if (req.complete || req.destroyed) return;
+  req.resume();
+  const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
+  timer.unref();
+  req.once('close', () => clearTimeout(timer));
+}
+
 function json(res: ServerResponse, value: unknown): void {
   res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 }
@@ -134,7 +176,6 @@ function answerError(logger: Logger, res: ServerResponse, error: unknown): void 
     .writeHead(httpStatus(coded.code), {
       'content-type': 'application/json',
       [HEADER.errorCode]: coded.code,
-      connection: 'close',
     })
     .end(JSON.stringify({ error: coded.message, code: coded.code }));
 }

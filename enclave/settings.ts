@@ -1,23 +1,36 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { CodedError, type Runtime } from '@veritee/protocol';
+import {
+  PLATFORM_HELP,
+  PLATFORM_OPTIONS,
+  PLATFORMS,
+  type PlatformName,
+  type PlatformSettings,
+  parsePlatformSettings,
+} from './attester/settings.ts';
 import type { EngineSettings } from './engine/engine.ts';
 import type { InferenceSettings } from './inference.ts';
+import { KEY_HELP, KEY_OPTIONS, type KeySettings, parseKeySettings } from './keys/settings.ts';
 import type { OutboxLimits } from './outbox.ts';
+import { SEALING_LIMITS, type SealingLimits } from './sealing/keys.ts';
 
 export type ListenAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export const PLATFORMS = ['simulated-snp', 'simulated-nitro'] as const;
-export type PlatformName = (typeof PLATFORMS)[number];
-
 export interface EnclaveSettings {
   readonly platform: PlatformName;
+  readonly attester: PlatformSettings;
   /** Where the simulated platform keeps its throw-away keys; a real enclave writes nothing. */
   readonly data: string;
   readonly models: string;
+  /** Where keys of encrypted models come from. */
+  readonly modelKeys: KeySettings | null;
   readonly listen: ListenAddress;
   readonly runtime: Runtime;
   readonly inference: InferenceSettings;
+  readonly sealing: SealingLimits;
+  /** Answer `/v2` outside a seal, which the host can read. */
+  readonly allowPlaintext: boolean;
   readonly engine: EngineSettings;
   readonly backlog: OutboxLimits;
   readonly stopWithinMs: number;
@@ -32,11 +45,15 @@ export interface EnclaveSettings {
 
 export const HELP = `Options of the enclave process:
   --platform NAME          ${PLATFORMS.join(' | ')} (default simulated-snp)
-  --data DIR               folder of the simulated platform's throw-away keys
+  --data DIR               folder of a simulated platform's throw-away keys; a real one needs none
   --models DIR             model repository: <name>/<version>/model.onnx
+${KEY_HELP}
+${PLATFORM_HELP}
   --listen ADDRESS         unix:/path or tcp:HOST:PORT, for the host only
   --max-body-bytes N       longest request body (default 64 MiB)
   --max-in-flight N        requests in hand at once (default 256)
+  --allow-plaintext        answer requests in the clear as well
+  --sealing-key-life-ms N  longest life of a sealing key (default and most 600000)
   --deadline-ms N          longest time from a request's last byte to its answer (default 30000)
   --max-input-bytes N      memory for inputs of all requests in hand (default 1 GiB)
   --workers N              inference threads (default: one less than the cores, 1 to 4)
@@ -61,7 +78,7 @@ export function parseListen(text: string, field = 'listen'): ListenAddress {
 /** @throws CodedError USAGE */
 export function parseSettings(args: readonly string[], runtime: Runtime, version: string): EnclaveSettings {
   const text = { type: 'string' } as const;
-  let values: Record<string, string | undefined>;
+  let values: Record<string, string | boolean | (string | boolean)[] | undefined>;
   try {
     ({ values } = parseArgs({
       args: [...args],
@@ -69,9 +86,13 @@ export function parseSettings(args: readonly string[], runtime: Runtime, version
         platform: text,
         data: text,
         models: text,
+        ...Object.fromEntries(KEY_OPTIONS.map((option) => [option, text])),
+        ...PLATFORM_OPTIONS,
         listen: text,
         'max-body-bytes': text,
         'max-in-flight': text,
+        'allow-plaintext': { type: 'boolean' },
+        'sealing-key-life-ms': text,
         'deadline-ms': text,
         'max-input-bytes': text,
         workers: text,
@@ -85,21 +106,28 @@ export function parseSettings(args: readonly string[], runtime: Runtime, version
   } catch (error) {
     throw new CodedError('USAGE', (error as Error).message);
   }
-  const given = (field: string): string => values[field] ?? usage(field, 'a value');
+  const textOf = (field: string): string | undefined => {
+    const value = values[field];
+    return typeof value === 'string' ? value : undefined;
+  };
+  const given = (field: string): string => textOf(field) ?? usage(field, 'a value');
   const number = (field: string, fallback: number, least: number, most: number): number => {
     const value = Number(values[field] ?? fallback);
     return Number.isSafeInteger(value) && value >= least && value <= most ? value : usage(field, `${least} to ${most}`);
   };
   const choice = <T extends string>(field: string, choices: readonly T[], fallback: T): T => {
-    const value = values[field] ?? fallback;
+    const value = textOf(field) ?? fallback;
     return choices.find((one) => one === value) ?? usage(field, choices.join(' or '));
   };
+  const platform = choice('platform', PLATFORMS, 'simulated-snp');
   const maxInFlight = number('max-in-flight', 256, 1, 65_536);
   const maxInputBytes = number('max-input-bytes', 2 ** 30, 1, 2 ** 40);
   return {
-    platform: choice('platform', PLATFORMS, 'simulated-snp'),
-    data: given('data'),
+    platform,
+    attester: parsePlatformSettings(values, platform),
+    data: platform.startsWith('simulated-') ? given('data') : '',
     models: given('models'),
+    modelKeys: parseKeySettings(textOf, platform),
     listen: parseListen(given('listen')),
     runtime,
     inference: {
@@ -110,6 +138,11 @@ export function parseSettings(args: readonly string[], runtime: Runtime, version
       serverName: 'veritee',
       serverVersion: version,
     },
+    sealing: {
+      ...SEALING_LIMITS,
+      lifeMs: number('sealing-key-life-ms', SEALING_LIMITS.lifeMs, 1000, SEALING_LIMITS.lifeMs),
+    },
+    allowPlaintext: values['allow-plaintext'] === true,
     engine: {
       workers: number('workers', Math.min(4, Math.max(1, availableParallelism() - 1)), 1, 64),
       intraOpThreads: 1,

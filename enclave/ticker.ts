@@ -12,6 +12,7 @@ import type { Attester } from './attester/attester.ts';
 import type { Challenges } from './challenges.ts';
 import type { EnclaveLog } from './log.ts';
 import type { Outbox } from './outbox.ts';
+import type { SealingKeys } from './sealing/keys.ts';
 import type { Session } from './session.ts';
 
 /** The longest time between two reports, however quiet the log is. */
@@ -23,6 +24,7 @@ export interface TickerParts {
   readonly log: EnclaveLog;
   readonly outbox: Outbox;
   readonly challenges: Challenges;
+  readonly keys: Pick<SealingKeys, 'inForce' | 'covered'>;
   readonly attester: Attester;
   readonly logger: Logger;
 }
@@ -94,11 +96,11 @@ export class Ticker {
 
   /** One report over everything appended so far. Failures are kept for readiness and retried; they never throw. */
   async #tick(): Promise<void> {
-    const { session, log, outbox, challenges, attester, logger } = this.#parts;
+    const { session, log, outbox, challenges, keys, attester, logger } = this.#parts;
     this.#lastStart = performance.now();
     try {
       if (outbox.full) throw new CodedError('LOG_BACKLOG_FULL', 'the host is behind in storing log entries');
-      challenges.commit([]);
+      challenges.commit(keys.inForce);
       const { note, size } = log.checkpoint();
       const binding = reportData(session.claimsBytes, this.#previous, parseCheckpoint(note).body);
       const { report, chain, crls } = await attester.attest(binding, session.publicKey);
@@ -120,6 +122,7 @@ export class Ticker {
       this.#lastSuccess = performance.now();
       this.#failures = 0;
       this.#error = null;
+      keys.covered(size); // before whoever asked learns of them
       challenges.covered(size, binding);
     } catch (error) {
       this.#failures += 1;

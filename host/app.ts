@@ -7,6 +7,7 @@ import { asCoded, sendProblem } from './problem.ts';
 import { attestationRoute } from './routes/attestation.ts';
 import { healthRoute, metricsRoute, readyRoute } from './routes/health.ts';
 import { checkpointRoute, logsRoute, tileRoute } from './routes/log.ts';
+import { ohttpKeysRoute } from './routes/ohttp-keys.ts';
 import { receiptRoute } from './routes/receipts.ts';
 import type { HostLimits } from './settings.ts';
 import type { Store } from './store/store.ts';
@@ -34,6 +35,7 @@ export function createApp(parts: AppParts): Express {
       .route(path)
       .all((_req, res, next) => {
         res.setHeader('x-content-type-options', 'nosniff');
+        res.locals['route'] = path;
         res.once('finish', () => metrics.answered(path, res.statusCode));
         next();
       })
@@ -49,6 +51,7 @@ export function createApp(parts: AppParts): Express {
       maxWaiting: limits.maxInFlight,
     }),
   );
+  get('/ohttp-keys', ohttpKeysRoute(link, store));
   get('/receipts/:id', receiptRoute(store));
   get('/log', logsRoute(store));
   get('/log/:boot/checkpoint', checkpointRoute(store));
@@ -73,7 +76,7 @@ function answerError(metrics: HostMetrics, logger: Logger): ErrorRequestHandler 
     const coded = isBadPath(error)
       ? new ServiceError('REQUEST_FIELD_INVALID', 'path: not percent-encoded UTF-8', { field: 'path' })
       : asCoded(error);
-    metrics.refused(coded.code);
+    metrics.refused(res.locals['route'] ?? 'other', coded.code);
     const facts = { code: coded.code, field: coded.field };
     if (coded.code === 'INTERNAL') logger.error({ ...facts, err: coded.cause ?? coded }, 'internal error');
     else logger.info(facts, 'refused');

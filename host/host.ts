@@ -54,9 +54,7 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
   const relay = new Relay({ pool: relayPool, link, store, limits, allowPlaintext, metrics, logger });
   const app = createApp({ link, store, limits, metrics, logger });
   const server = createServer({ noDelay: true, keepAliveTimeout: 65_000, requestTimeout: 0 }, (req, res) => {
-    if (Relay.takes(req.url ?? '/'))
-      relay.handle(req, res); // beside Express, which would cost it as much again
-    else app(req, res);
+    if (!relay.take(req, res)) app(req, res); // the relay stands beside Express, which would cost it as much again
   });
   let address: Listen;
   try {

@@ -79,6 +79,7 @@ export function readStatus(body: string): LinkStatus {
     committed: uint(fields, 'committed'),
     evidenceAgeMs: fields['evidenceAgeMs'] === null ? null : uint(fields, 'evidenceAgeMs'),
     tickError: textOrNull(fields, 'tickError'),
+    sealingError: textOrNull(fields, 'sealingError'),
     models: models.map((model: unknown) => {
       if (typeof model !== 'object' || model === null) return bad('models');
       const facts = model as Fields;

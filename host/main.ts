@@ -12,7 +12,7 @@ const HELP = `Options of the host process:
   --listen HOST:PORT       port 0 takes a free one
   --data DIR               data folder, held by one process at a time
   --enclave ADDRESS        unix:/path or tcp:HOST:PORT
-  --allow-plaintext        relay /v2 in the clear
+  --allow-plaintext        relay /v2 in the clear, if the enclave takes it
   --max-request-bytes N    longest request body (default 64 MiB)
   --max-in-flight N        requests in hand at once (default 256)
   --request-timeout-ms N   longest time for one request (default 60000)

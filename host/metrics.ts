@@ -10,7 +10,7 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export class HostMetrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<'route' | 'status'>;
-  readonly #refused: Counter<'code'>;
+  readonly #refused: Counter<'route' | 'code'>;
   readonly #inFlight: Gauge;
   readonly #durableWait: Histogram;
   readonly #queued: Gauge;
@@ -29,8 +29,8 @@ export class HostMetrics {
     });
     this.#refused = new Counter({
       name: 'veritee_refused_total',
-      help: 'Requests this host refused or could not complete, by code',
-      labelNames: ['code'],
+      help: 'Requests refused or not completed, by route and code',
+      labelNames: ['route', 'code'],
       registers,
     });
     this.#inFlight = new Gauge({
@@ -81,8 +81,8 @@ export class HostMetrics {
     this.#requests.inc({ route, status: String(status) });
   }
 
-  refused(code: string): void {
-    this.#refused.inc({ code });
+  refused(route: string, code: string): void {
+    this.#refused.inc({ route, code });
   }
 
   inFlight(count: number): void {

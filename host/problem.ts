@@ -1,5 +1,13 @@
 import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http';
-import { CODES, CodedError, type CodeFacts, HEADER, httpStatus, ServiceError } from '@veritee/protocol';
+import {
+  CODES,
+  CodedError,
+  type CodeFacts,
+  HEADER,
+  httpStatus,
+  OHTTP_KEY_PROBLEM,
+  ServiceError,
+} from '@veritee/protocol';
 
 /** A failure as its own code; anything uncoded is a defect of ours and tells the caller nothing. */
 export const asCoded = (error: unknown): CodedError =>
@@ -31,7 +39,7 @@ function send(res: ServerResponse, error: CodedError, type: string, body: object
 export function sendProblem(res: ServerResponse, error: CodedError): void {
   const status = httpStatus(error.code);
   send(res, error, 'application/problem+json', {
-    type: 'about:blank',
+    type: error.code === 'SEALING_KEY_UNKNOWN' ? OHTTP_KEY_PROBLEM : 'about:blank',
     title: STATUS_CODES[status] ?? 'Error',
     status,
     code: error.code,

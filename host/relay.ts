@@ -1,38 +1,14 @@
-import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { bytes, CodedError, fromHex, HEADER, ServiceError } from '@veritee/protocol';
 import type { Logger } from 'pino';
 import { type Dispatcher, errors, type Pool } from 'undici';
 import type { EnclaveLink } from './enclave-link.ts';
 import type { HostMetrics } from './metrics.ts';
-import { asCoded, sendInferenceError } from './problem.ts';
+import { asCoded } from './problem.ts';
+import { type RelayedRoute, relayedRoutes } from './relayed-routes.ts';
 import type { HostLimits } from './settings.ts';
 import type { Store } from './store/store.ts';
-
-/** What the enclave needs to answer. `content-encoding` is among it because the enclave refuses any. */
-const FORWARDED = [
-  'content-type',
-  'content-length',
-  'content-encoding',
-  'inference-header-content-length',
-  'accept',
-  HEADER.nonce,
-] as const;
-
-/** RFC 9110 §7.6.1: what belongs to one connection; and what is between enclave and host alone. */
-const NOT_RELAYED = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'date',
-  HEADER.entry,
-]);
 
 /** Bodies up to this size go to the enclave in one piece. */
 const SMALL_BODY_BYTES = 256 << 10;
@@ -50,58 +26,59 @@ export interface RelayParts {
 }
 
 /**
- * Carries `/v2` requests to the enclave and its answers back, byte for byte. Bodies pass through unread. An answer that
- * has a log entry waits until that entry is durable, so that whoever gets an answer can fetch its receipt.
+ * Carries requests, sealed or in the clear, to the enclave and its answers back, byte for byte. Bodies pass through
+ * unread. An answer that has a log entry waits until that entry is durable, so that whoever gets an answer can fetch its
+ * receipt.
  */
 export class Relay {
   readonly #parts: RelayParts;
+  readonly #routeOf: (url: string) => RelayedRoute | null;
   #inFlight = 0;
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
+    this.#routeOf = relayedRoutes(parts.allowPlaintext);
   }
 
-  static takes(url: string): boolean {
-    return url.startsWith('/v2') && (url.length === 3 || url[3] === '/' || url[3] === '?');
+  /** @returns false for a request that is not relayed: nothing was done with it */
+  take(req: IncomingMessage, res: ServerResponse): boolean {
+    const route = this.#routeOf(req.url ?? '/');
+    if (!route) return false;
+    const refusal = this.#refusal(route, req);
+    if (refusal) this.#refuse(route, req, res, refusal);
+    else this.#relay(route, req, res);
+    return true;
   }
 
-  handle(req: IncomingMessage, res: ServerResponse): void {
+  #relay(route: RelayedRoute, req: IncomingMessage, res: ServerResponse): void {
     const { metrics } = this.#parts;
-    const refusal = this.#refusal(req);
-    if (refusal) {
-      this.#refuse(req, res, refusal);
-      return;
-    }
     metrics.inFlight(++this.#inFlight);
-    const exchange = new Exchange(req, res, this.#parts);
+    const exchange = new Exchange(route, req, res, this.#parts);
     res.once('close', () => {
       metrics.inFlight(--this.#inFlight);
-      metrics.answered('/v2', res.statusCode);
+      metrics.answered(route.name, res.statusCode);
     });
     exchange.start();
   }
 
-  #refusal(req: IncomingMessage): CodedError | null {
-    const { allowPlaintext, limits, link } = this.#parts;
-    if (!allowPlaintext) {
-      return new ServiceError(
-        'PLAINTEXT_NOT_ALLOWED',
-        'this service takes no inference in the clear; it was started without --allow-plaintext',
-      );
-    }
-    if (Number(req.headers['content-length'] ?? 0) > limits.maxRequestBytes) return tooLarge(limits.maxRequestBytes);
+  #refusal(route: RelayedRoute, req: IncomingMessage): CodedError | null {
+    const { limits, link } = this.#parts;
+    const unfit = route.refusal(req, link.boot);
+    if (unfit) return unfit;
+    const most = route.maxBodyBytes(limits.maxRequestBytes);
+    if (Number(req.headers['content-length'] ?? 0) > most) return tooLarge(most);
     if (this.#inFlight >= limits.maxInFlight) {
       return new ServiceError('QUEUE_FULL', `${limits.maxInFlight} requests are in flight; try again shortly`);
     }
-    return req.method === 'GET' || req.method === 'HEAD' ? null : link.refusal();
+    return route.describes(req) ? null : link.refusal();
   }
 
-  #refuse(req: IncomingMessage, res: ServerResponse, error: CodedError): void {
+  #refuse({ name, sendError }: RelayedRoute, req: IncomingMessage, res: ServerResponse, error: CodedError): void {
     const { metrics, logger } = this.#parts;
-    metrics.refused(error.code);
-    logger.info({ code: error.code, field: error.field, route: '/v2' }, 'refused');
-    sendInferenceError(res, error);
-    metrics.answered('/v2', res.statusCode);
+    metrics.refused(name, error.code);
+    logger.info({ code: error.code, field: error.field, route: name }, 'refused');
+    sendError(res, error);
+    metrics.answered(name, res.statusCode);
     linger(req);
   }
 }
@@ -111,7 +88,7 @@ const tooLarge = (most: number): ServiceError =>
 
 /** Lets a refused sender read its answer: the rest of the body is discarded, for a while. */
 function linger(req: IncomingMessage): void {
-  if (req.complete) return;
+  if (req.complete || req.destroyed) return;
   req.resume();
   const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
   req.once('close', () => clearTimeout(timer));
@@ -127,6 +104,7 @@ const cancelled = (): ServiceError => new ServiceError('REQUEST_CANCELLED', 'the
 
 /** One request and its answer. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #route: RelayedRoute;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #parts: RelayParts;
@@ -140,7 +118,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #held: Buffer[] = [];
   #complete = false;
 
-  constructor(req: IncomingMessage, res: ServerResponse, parts: RelayParts) {
+  constructor(route: RelayedRoute, req: IncomingMessage, res: ServerResponse, parts: RelayParts) {
+    this.#route = route;
     this.#req = req;
     this.#res = res;
     this.#parts = parts;
@@ -162,14 +141,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   async #send(): Promise<void> {
-    const { method = 'GET', url = '/', headers } = this.#req;
+    const { method = 'GET', headers } = this.#req;
     const body = await this.#body(headers);
     if (this.#ended.signal.aborted) return;
     this.#parts.pool.dispatch(
       {
-        path: url,
+        path: this.#route.target(this.#req),
         method: method as Dispatcher.HttpMethod,
-        headers: forwardedHeaders(headers),
+        headers: forwardedHeaders(headers, this.#route.forwarded),
         body,
         headersTimeout: 0, // the deadline above covers both
         bodyTimeout: 0,
@@ -200,7 +179,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   /** Leaves the request itself open when the enclave stops reading, so that the caller can still be answered. */
   async *#chunks(): AsyncGenerator<Uint8Array> {
-    const most = this.#parts.limits.maxRequestBytes;
+    const most = this.#route.maxBodyBytes(this.#parts.limits.maxRequestBytes);
     let size = 0;
     try {
       for await (const chunk of this.#req.iterator({ destroyOnReturn: false })) {
@@ -210,6 +189,8 @@ class Exchange implements Dispatcher.DispatchHandler {
       }
     } catch (error) {
       throw this.#req.errored ? cancelled() : error;
+    } finally {
+      linger(this.#req); // only now does nobody read it any more
     }
   }
 
@@ -220,6 +201,11 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 200) return; // interim answers are for this hop
+    const refused = this.#route.refused(status, headers);
+    if (refused) {
+      this.#fail(refused);
+      return;
+    }
     if (headers[HEADER.entry] === undefined) {
       this.#answer(status, headers);
       return;
@@ -255,7 +241,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #answer(status: number, headers: IncomingHttpHeaders): void {
     if (this.#ended.signal.aborted) return;
     this.#answering = true;
-    this.#res.writeHead(status, relayedHeaders(headers));
+    this.#res.writeHead(status, this.#route.answerHeaders(headers));
     for (const chunk of this.#held) this.#res.write(chunk);
     if (this.#complete) this.#res.end();
   }
@@ -285,37 +271,26 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#ended.abort(error);
     clearTimeout(this.#deadline);
     if (this.#controller && !this.#controller.aborted) this.#controller.abort(error);
-    metrics.refused(error.code);
+    metrics.refused(this.#route.name, error.code);
     const reason = error.code === 'INTERNAL' ? (error.cause as Error | undefined)?.message : error.message;
-    logger.info({ code: error.code, field: error.field, route: '/v2', reason }, 'not relayed');
+    logger.info({ code: error.code, field: error.field, route: this.#route.name, reason }, 'not relayed');
     if (this.#res.destroyed) return;
     if (this.#res.headersSent) {
       this.#res.destroy(); // a cut-off answer must not look whole
       return;
     }
-    sendInferenceError(this.#res, error);
+    this.#route.sendError(this.#res, error);
     linger(this.#req);
   }
 }
 
-function forwardedHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+function forwardedHeaders(headers: IncomingHttpHeaders, names: readonly string[]): Record<string, string> {
   const forwarded: Record<string, string> = {};
-  for (const name of FORWARDED) {
+  for (const name of names) {
     const value = headers[name];
     if (value !== undefined) forwarded[name] = value.toString();
   }
   return forwarded;
-}
-
-function relayedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
-  const named = new Set(headers.connection?.toLowerCase().split(/\s*,\s*/));
-  const relayed: OutgoingHttpHeaders = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (!NOT_RELAYED.has(name) && !named.has(name)) relayed[name] = value;
-  }
-  const caching = headers['cache-control'] ?? 'no-store';
-  relayed['cache-control'] = caching.includes('no-transform') ? caching : `${caching}, no-transform`;
-  return relayed;
 }
 
 function upstreamError(error: unknown): CodedError {

@@ -13,11 +13,9 @@ import {
 } from '@veritee/protocol';
 import type { Request, RequestHandler } from 'express';
 import type { EnclaveLink } from '../enclave-link.ts';
+import { keysInForce, keysNamed, type OfferedKey } from '../sealing-keys.ts';
 import type { Store, StoredEvidence } from '../store/store.ts';
 import { patience, sendBytes, sendJson, wantsJson } from './request.ts';
-
-/** A sealing key lives ten minutes and the next is entered at half-life: older ones are no longer in force. */
-const NEWEST_KEYS = 8;
 
 export interface AttestationParts {
   readonly link: EnclaveLink;
@@ -61,7 +59,7 @@ async function latest({ link, store }: AttestationParts): Promise<Attestation> {
   const evidence = link.boot === null ? null : await store.latestEvidence(link.boot);
   if (!evidence)
     throw new ServiceError('EVIDENCE_NOT_READY', 'the enclave has no hardware report yet; try again shortly');
-  return { evidence: evidence.file, keys: await keysUnder(store, evidence), challenge: null };
+  return { evidence: evidence.file, keys: entries(await keysInForce(store, evidence, Date.now())), challenge: null };
 }
 
 async function challenged(
@@ -75,7 +73,7 @@ async function challenged(
   const evidence = await link.evidence(reportData, signal);
   return {
     evidence: evidence.file,
-    keys: await keysUnder(store, evidence),
+    keys: entries(await keysNamed(store, evidence, entry)),
     challenge: {
       ...(await proven(store, evidence, entry)),
       nonce: new Uint8Array(nonce),
@@ -91,7 +89,4 @@ async function proven(store: Store, { boot, size }: StoredEvidence, index: numbe
   return { entry, path: await store.inclusionPath(boot, index, size) };
 }
 
-async function keysUnder(store: Store, evidence: StoredEvidence): Promise<ProvenEntry[]> {
-  const indices = await store.indicesOf(evidence.boot, 'key', evidence.size, NEWEST_KEYS);
-  return Promise.all(indices.map((index) => proven(store, evidence, index)));
-}
+const entries = (keys: readonly OfferedKey[]): ProvenEntry[] => keys.map(({ entry, path }) => ({ entry, path }));

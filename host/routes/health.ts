@@ -1,4 +1,4 @@
-import { type Code, CodedError, type LinkStatus } from '@veritee/protocol';
+import { type Code, CodedError, isCode, type LinkStatus } from '@veritee/protocol';
 import type { RequestHandler } from 'express';
 import type { EnclaveLink } from '../enclave-link.ts';
 import type { HostMetrics } from '../metrics.ts';
@@ -31,6 +31,10 @@ export function readyRoute(link: EnclaveLink, store: Store): RequestHandler {
       const reason = reasonOf(error);
       if (reason.code !== refusal?.code) reasons.push(reason);
     }
+    if (status?.sealingError && reasons.length === 0) {
+      const code = isCode(status.sealingError) ? status.sealingError : 'KEY_NOT_COMMITTED';
+      reasons.push({ code, words: 'no sealed request can be opened: no sealing key is under a hardware report' });
+    }
     const boot = link.boot === null ? null : await store.boot(link.boot);
     const evidence = boot && (await store.latestEvidence(boot.boot));
     res.statusCode = reasons.length === 0 ? 200 : 503;
@@ -44,6 +48,7 @@ export function readyRoute(link: EnclaveLink, store: Store): RequestHandler {
       evidence: evidence && { size: evidence.size, ageMs: Math.max(0, Date.now() - evidence.storedMs) },
       log: { size: status?.size ?? null, committed: status?.committed ?? null, durable: boot?.size ?? null },
       tickError: status?.tickError ?? null,
+      sealingError: status?.sealingError ?? null,
       models: status?.models ?? null,
     });
   };

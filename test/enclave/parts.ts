@@ -14,8 +14,10 @@ export function makeLog(limits: OutboxLimits = { maxRecords: 1000, maxBytes: 1 <
   const session = startSession(runtime, now);
   const outbox = new Outbox(limits);
   const log = new EnclaveLog(session, outbox);
-  return { session, outbox, log, challenges: new Challenges(log, now) };
+  return { session, outbox, log, challenges: new Challenges(log, now), keys: noKeys };
 }
+
+const noKeys = { inForce: [], covered: () => undefined };
 
 /** Everything the outbox holds now, as frames. */
 export async function framesOf(outbox: Outbox): Promise<Frame[]> {

@@ -363,7 +363,7 @@ describe('disconnects', () => {
       await until(async () => (await (await fetch(`${host.url}/metrics`)).text()).includes('veritee_in_flight 0'));
     }
     expect(await (await fetch(`${host.url}/metrics`)).text()).toContain(
-      'veritee_refused_total{code="REQUEST_CANCELLED"} 2',
+      'veritee_refused_total{route="/v2",code="REQUEST_CANCELLED"} 2',
     );
     expect((await post(host)).status).toBe(200);
     expect(enclave.log.size).toBe(2);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeFrame, FRAME, type FrameType, HEADER, hex, type LinkStatus } from '@veritee/protocol';
+import { type Bytes, encodeFrame, FRAME, type FrameType, HEADER, hex, type LinkStatus } from '@veritee/protocol';
 import { type FakeEvidence, FakeLog } from './fake-log.ts';
 
 export interface FakeAnswer {
@@ -31,6 +31,8 @@ export class FakeEnclave {
   acks: number[] = [];
   /** While true, no record leaves the enclave. */
   holding = false;
+  /** Which keys a challenges entry names; every one unless set. */
+  named: readonly Bytes<32>[] | undefined;
   /** While true, a challenge gets no answer. */
   ignoresChallenges = false;
   models: LinkStatus['models'] = [{ name: 'fake', version: '1', code: null }];
@@ -90,8 +92,8 @@ export class FakeEnclave {
     return appended;
   }
 
-  key() {
-    const appended = this.log.key();
+  key(...of: Parameters<FakeLog['key']>) {
+    const appended = this.log.key(...of);
     this.#record(FRAME.entry, appended.entry);
     return appended;
   }
@@ -162,6 +164,7 @@ export class FakeEnclave {
           committed: 0,
           evidenceAgeMs: null,
           tickError: null,
+          sealingError: null,
           models: this.models,
         } satisfies LinkStatus);
         return;
@@ -177,7 +180,7 @@ export class FakeEnclave {
       case '/link/challenge': {
         const nonce = await bodyOf(req);
         if (this.ignoresChallenges) return;
-        const { index, entry } = this.log.challenges([nonce]);
+        const { index, entry } = this.log.challenges([nonce], this.named);
         this.#record(FRAME.entry, entry);
         const evidence = this.tick();
         json({ entry: index, nonceIndex: 0, noncePath: [], reportData: hex(evidence.reportData) });

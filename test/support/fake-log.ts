@@ -17,12 +17,14 @@ import {
   type Hash,
   hex,
   leafHash,
+  MAX_KEY_CONFIGS,
   MerkleFrontier,
   originOf,
   parseCheckpoint,
   reportData,
   rootOf,
   type Sign,
+  sha256,
 } from '@veritee/protocol';
 
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex'); // RFC 8410 §7, up to the 32-byte seed
@@ -54,6 +56,7 @@ export class FakeLog {
   readonly #sign: Sign;
   readonly #checkpointSign: Sign;
   readonly #tree = new MerkleFrontier();
+  readonly #keyDigests: Bytes<32>[] = [];
   #previous: Bytes<64> | null = null;
 
   constructor({ seed = random(32), unsigned = false }: FakeLogOptions = {}) {
@@ -120,26 +123,28 @@ export class FakeLog {
     return encodeSign1(CONTENT_TYPE.statement, this.statementPayload(sequence, random(16), random(32)), this.#sign);
   }
 
-  key(config: Uint8Array = random(41)) {
+  key(config: Uint8Array = random(41), notAfter = 4_000_000_000) {
+    this.#keyDigests.push(sha256(config));
     return this.append('key', (sequence) =>
       encodeKeyEntry({
         sequence,
         issuedAt: 1_790_000_000,
         config: new Uint8Array(config),
         notBefore: 1_790_000_000,
-        notAfter: 1_790_000_600,
+        notAfter,
       }),
     );
   }
 
-  challenges(nonces: readonly Uint8Array[]) {
+  /** Names every key entered so far, unless told otherwise. */
+  challenges(nonces: readonly Uint8Array[], named: readonly Bytes<32>[] = this.#keyDigests.slice(-MAX_KEY_CONFIGS)) {
     return this.append('challenges', (sequence) =>
       encodeChallengesEntry({
         sequence,
         issuedAt: 1_790_000_000,
         nonceRoot: rootOf(nonces.map((nonce) => leafHash(nonce))),
         nonceCount: nonces.length,
-        keyConfigDigests: [],
+        keyConfigDigests: named,
       }),
     );
   }

@@ -139,6 +139,8 @@ export interface NitroTickChanges extends FileChanges {
 interface AttestationOptions {
   readonly answered?: number;
   readonly keys?: number;
+  /** In place of random ones. */
+  readonly configs?: readonly Uint8Array<ArrayBuffer>[];
   readonly inForce?: Change<readonly Bytes<32>[]>;
   readonly sign?: Sign;
   readonly keySign?: Sign;
@@ -293,7 +295,7 @@ export class MiniEnclave {
     options: AttestationOptions,
     attest: () => Promise<T>,
   ): Promise<MadeAttestation<T>> {
-    const configs = Array.from({ length: options.keys ?? 1 }, () => new Uint8Array(randomBytes(41)));
+    const configs = options.configs ?? Array.from({ length: options.keys ?? 1 }, () => new Uint8Array(randomBytes(41)));
     const keys = configs.map((config) =>
       this.append(
         'key',

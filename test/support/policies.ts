@@ -34,6 +34,7 @@ export const strictPolicy = (changes: Record<string, unknown> = {}, snp: Record<
     maskedChipId: 'forbid',
     vlek: 'forbid',
     crl: 'not-required',
+    modelBinding: 'not-required',
     ...snp,
   },
   nitro: 'refuse',
@@ -62,7 +63,13 @@ export const strictNitroPolicy = (changes: Record<string, unknown> = {}, nitro: 
   strictPolicy({
     anchors: [{ builtin: 'aws' }],
     sevSnp: 'refuse',
-    nitro: { referenceValues: [nitroImage()], debug: 'forbid', maxDocumentAgeSeconds: 3600, ...nitro },
+    nitro: {
+      referenceValues: [nitroImage()],
+      debug: 'forbid',
+      maxDocumentAgeSeconds: 3600,
+      modelBinding: 'not-required',
+      ...nitro,
+    },
     existedBy: 'required',
     ...changes,
   });
