@@ -52,10 +52,33 @@ function program(ended: Ended): Command {
     .option('--binary', 'send and receive binary tensors', false)
     .option('--wait-for <strength>', 'hardware: wait for the report that covers the answer')
     .option('--receipt-out <file>', 'write the receipt, its salts and the exact bodies')
+    .option('--allow-plaintext', 'send the request in the clear, which the host can read', false)
     .option('--json', 'one JSON object on stdout', false)
     .action(async (options) => {
       const { infer } = await import('./commands/infer.ts');
       ended.status = await infer(options);
+    });
+
+  root
+    .command('proxy')
+    .description('a local Open Inference endpoint that verifies a service, seals requests to it and keeps the receipts')
+    .requiredOption('--url <url>', 'the service')
+    .option('--policy <file>', 'what you are willing to trust (required)')
+    .option('--reference-values <file>', 'builds to accept beside the policy’s, signed in <file>.jws')
+    .option('--reference-key <file>', 'the public JWK that signed them')
+    .option('--trust-anchor <file>', 'root certificate to trust for this run, repeatable', collect, [])
+    .option(
+      '--listen <host:port>',
+      'where your software connects, in the clear; port 0 takes a free one',
+      '127.0.0.1:8081',
+    )
+    .option('--listen-anywhere', 'listen on an address that other machines reach, in the clear', false)
+    .option('--receipts <dir>', 'keep every receipt with its salts and exact bodies in this folder')
+    .option('--wait-for <strength>', 'hardware: answer only when a report covers the answer')
+    .option('--padding <bytes>', 'pad sealed requests and answers to a multiple of so many bytes')
+    .action(async (options) => {
+      const { proxy } = await import('./commands/proxy.ts');
+      ended.status = await proxy(options);
     });
 
   root
@@ -123,6 +146,47 @@ function program(ended: Ended): Command {
       ended.status = await policyCheck(file, options);
     });
 
+  const measure = root.command('measure').description('compute the measurement to expect from build artefacts');
+  measure
+    .command('snp')
+    .description('SEV-SNP launch digest of a firmware and what it boots')
+    .requiredOption('--ovmf <file>', 'the OVMF image')
+    .option('--ovmf-hash <hex>', 'launch digest after the firmware, instead of that of the image’s bytes')
+    .option('--kernel <file>', 'kernel for direct boot, measured with --initrd and --append')
+    .option('--initrd <file>', 'initial RAM disk')
+    .option('--append <text>', 'kernel command line')
+    .requiredOption('--vcpus <n>', 'number of vCPUs, or several: 1,2,4')
+    .option('--vcpu-type <name>', 'QEMU processor model, such as EPYC-v4')
+    .option('--vcpu-sig <n>', 'or what CPUID leaf 1 says in EAX')
+    .option('--vmm <name>', 'qemu, ec2, ec2-v1 (before spring 2026) or gce', 'qemu')
+    .option('--guest-features <hex>', 'SEV_FEATURES of the VMSA', '0x1')
+    .option('--id-block <file>', 'ID block of the launch, verified with --id-auth')
+    .option('--id-auth <file>', 'its authentication information')
+    .option('--id-key <file>', 'or the ID key alone, PEM')
+    .option('--author-key <file>', 'and the author key, PEM')
+    .option('--host-data <hex>', 'HOST_DATA that the launch sets')
+    .option('--vmpl <n>', 'VMPL that the service runs at', '0')
+    .option('--name <build>', 'name of the build')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { measureSnp } = await import('./commands/measure-snp.ts');
+      ended.status = await measureSnp(options);
+    });
+  measure
+    .command('nitro')
+    .description('PCRs of a Nitro enclave image, or of the parts it will be built from')
+    .argument('[file.eif]')
+    .option('--kernel <file>', 'kernel')
+    .option('--cmdline <text>', 'kernel command line')
+    .option('--ramdisk <file>', 'ramdisk, repeatable: first the boot code, then the application', collect, [])
+    .option('--signing-cert <file>', 'certificate that will sign the image, PEM')
+    .option('--name <build>', 'name of the build')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (file, options) => {
+      const { measureNitro } = await import('./commands/measure-nitro.ts');
+      ended.status = await measureNitro(file, options);
+    });
+
   root
     .command('endorsements')
     .description('certificates and revocation lists from AMD')
@@ -139,6 +203,33 @@ function program(ended: Ended): Command {
     .action(async (report, options) => {
       const { fetchEndorsements } = await import('./commands/endorsements.ts');
       ended.status = await fetchEndorsements(report, options);
+    });
+
+  root
+    .command('models')
+    .description('model repositories')
+    .command('seal')
+    .description('make an encrypted copy of a model repository')
+    .argument('<dir>')
+    .requiredOption('--key-file <file>', 'the key, a JWK of kind oct with 32 bytes')
+    .requiredOption('--kid <uri>', 'its name at the key broker: kbs:///<repository>/<type>/<tag>')
+    .requiredOption('--out <dir>', 'the copy; must not exist')
+    .option('--new-key', 'make the key and write it to --key-file, which must not exist', false)
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (dir, options) => {
+      const { sealModels } = await import('./commands/models.ts');
+      ended.status = await sealModels(dir, options);
+    });
+
+  root
+    .command('broker')
+    .description('release keys of encrypted models to enclaves whose evidence a policy affirms')
+    .requiredOption('--config <file>', 'resources, policies and anchors, JSON')
+    .option('--listen <host:port>', 'where enclaves connect; port 0 takes a free one', '127.0.0.1:8090')
+    .option('--issuer <text>', 'iss of its tokens')
+    .action(async (options) => {
+      const { broker } = await import('./commands/broker.ts');
+      ended.status = await broker(options);
     });
 
   root
