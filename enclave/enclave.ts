@@ -12,7 +12,7 @@ import { retryKeys } from './keys/retry.ts';
 import { EnclaveLog } from './log.ts';
 import { type LoadedModel, loadRepository } from './models/repository.ts';
 import { Outbox } from './outbox.ts';
-import type { Launch } from './platform-measurement/launch.ts';
+import { type Launch, measureModels } from './platform-measurement/launch.ts';
 import { behindSelfCheck } from './platform-measurement/self-check.ts';
 import { monotonicClock } from './sealing/clock.ts';
 import { SealingKeys } from './sealing/keys.ts';
@@ -53,7 +53,7 @@ export async function startEnclave(
         'model not ready',
       );
   }
-  if (launch?.measureModels) await launch.platform.measureModels(repository.ready().map(({ digest }) => digest));
+  if (launch) await measureModels(launch, repository.ready().map(({ digest }) => digest));
   const session = startSession(settings.runtime, now, await launch?.platform.random());
   const outbox = new Outbox(settings.backlog);
   const log = new EnclaveLog(session, outbox);

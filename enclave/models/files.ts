@@ -18,12 +18,12 @@ const MAX_FILES = 512; // a model's file map must fit one log entry
 const MAX_FOLDER_DEPTH = 16;
 const CHUNK_BYTES = 4 << 20; // hashed in one go: about 3 ms of the event loop
 
-const invalid = (where: string, reason: string, cause?: unknown): ServiceError =>
+export const invalid = (where: string, reason: string, cause?: unknown): ServiceError =>
   new ServiceError('MODEL_REPOSITORY_INVALID', `${shownPath(where)}: ${reason}`, { field: where.slice(0, 256), cause });
 
 export const linkRefused = (where: string): ServiceError => invalid(where, 'a link or special file');
 
-const shownPath = (text: string): string => text.split('/').map(shown).join('/');
+export const shownPath = (text: string): string => text.split('/').map(shown).join('/');
 
 /** A failed system call in words; its own message would repeat absolute paths. */
 const systemCode = (error: unknown): string =>
@@ -83,36 +83,40 @@ export interface HashedFile {
   readonly sha256: Bytes<32>;
 }
 
+/** A file of a version folder, opened once: whatever happens to the name meanwhile, it is this file that is read. */
+export interface OpenFile {
+  /** Exactly `length` bytes from `offset` on, into `target`. */
+  read(target: Uint8Array, length: number, offset: number): Promise<void>;
+}
+
 /**
- * Reads a file once, hashing each chunk where it landed: the bytes returned are the bytes hashed, whatever happens to
- * the file meanwhile.
+ * Opens a plain file, hands it to `use` and closes it; afterwards it must still have the size it was listed with.
  *
- * @throws ServiceError MODEL_REPOSITORY_INVALID unreadable, no longer a plain file, or its size changed;
- *   MODEL_FILE_TOO_LARGE no memory for it
+ * @throws ServiceError MODEL_REPOSITORY_INVALID unreadable, no longer a plain file, or its size changed
  */
-export async function readHashed(
+export async function withFile<T>(
   file: string,
   size: number,
   where: string,
-  onBytes: (count: number) => void,
-): Promise<HashedFile> {
-  const target = allocate(size, where);
-  const hash = createHash('sha256');
+  use: (file: OpenFile) => Promise<T>,
+): Promise<T> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     if (!(await handle.stat()).isFile()) throw invalid(where, 'no longer a plain file');
-    let offset = 0;
-    while (offset < size) {
-      const { bytesRead } = await handle.read(target, offset, Math.min(CHUNK_BYTES, size - offset), offset);
-      if (bytesRead === 0) throw invalid(where, 'became shorter while it was read');
-      hash.update(target.subarray(offset, offset + bytesRead));
-      offset += bytesRead;
-      onBytes(bytesRead);
-    }
+    const opened = handle;
+    const result = await use({
+      read: async (target, length, offset) => {
+        for (let done = 0; done < length; ) {
+          const { bytesRead } = await opened.read(target, done, length - done, offset + done);
+          if (bytesRead === 0) throw invalid(where, 'became shorter while it was read');
+          done += bytesRead;
+        }
+      },
+    });
     const { bytesRead } = await handle.read(new Uint8Array(1), 0, 1, size);
     if (bytesRead !== 0) throw invalid(where, 'became longer while it was read');
-    return { bytes: target, sha256: bytes(hash.digest(), 32, where) };
+    return result;
   } catch (error) {
     if (error instanceof ServiceError) throw error;
     throw invalid(where, `cannot be read (${systemCode(error)})`, error);
@@ -121,7 +125,32 @@ export async function readHashed(
   }
 }
 
-function allocate(size: number, where: string): SharedBytes {
+/**
+ * Reads a file once, hashing each chunk where it landed: the bytes returned are the bytes hashed, whatever happens to
+ * the file meanwhile.
+ *
+ * @throws ServiceError MODEL_REPOSITORY_INVALID as `withFile`; MODEL_FILE_TOO_LARGE no memory for it
+ */
+export function readHashed(
+  file: string,
+  size: number,
+  where: string,
+  onBytes: (count: number) => void,
+): Promise<HashedFile> {
+  return withFile(file, size, where, async ({ read }) => {
+    const target = allocate(size, where);
+    const hash = createHash('sha256');
+    for (let offset = 0; offset < size; offset += CHUNK_BYTES) {
+      const chunk = target.subarray(offset, Math.min(offset + CHUNK_BYTES, size));
+      await read(chunk, chunk.length, offset);
+      hash.update(chunk);
+      onBytes(chunk.length);
+    }
+    return { bytes: target, sha256: bytes(hash.digest(), 32, where) };
+  });
+}
+
+export function allocate(size: number, where: string): SharedBytes {
   const tooLarge = (cause?: unknown) =>
     new ServiceError('MODEL_FILE_TOO_LARGE', `${shownPath(where)}: no memory for ${size} bytes in one piece`, {
       field: where,

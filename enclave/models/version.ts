@@ -1,20 +1,30 @@
 /**
  * One version folder into memory and into the engine. Every file is read once: the bytes that are hashed are the bytes
- * that are loaded, and the runtime is left nothing to look for on the disk.
+ * that are loaded, and the runtime is left nothing to look for on the disk. An encrypted file counts as the clear file
+ * it stands for: its digest is over what runs.
  */
 import path from 'node:path';
-import { type Bytes, encodeCbor, modelDigest, ServiceError, shown, type TensorSpec } from '@veritee/protocol';
+import {
+  type Bytes,
+  clearName,
+  encodeCbor,
+  modelDigest,
+  ServiceError,
+  shown,
+  type TensorSpec,
+} from '@veritee/protocol';
 import type { ModelSource, SessionFacts, SessionValue } from '../engine/messages.ts';
 import { type ModelConfig, parseModelConfig } from './config.ts';
 import { externalFiles } from './external-data.ts';
 import { type FolderFile, type HashedFile, listVersionFolder, readHashed } from './files.ts';
 import { type DeclaredValue, inspectOnnx, NotOnnx, type OnnxFacts } from './onnx.ts';
+import { type KeyOf, readSealed } from './sealed.ts';
 
 export interface LoadedVersion {
   readonly name: string;
   readonly version: string;
   readonly digest: Bytes<32>;
-  /** SHA-256 of every file of the version folder, by relative path. */
+  /** SHA-256 of every file of the version folder, by relative path; of the clear bytes where it is encrypted there. */
   readonly files: ReadonlyMap<string, Bytes<32>>;
   /** Graph order, initializers left out; −1 is a dimension the caller chooses. */
   readonly inputs: readonly TensorSpec[];
@@ -27,6 +37,8 @@ export interface VersionLoading {
   readonly loader: { load(source: ModelSource): Promise<SessionFacts> };
   /** What the ceiling for all models leaves; a loaded version takes its part. */
   bytesLeft: number;
+  /** Keys of encrypted files. */
+  readonly keyOf: KeyOf;
   readonly onProgress: (text: string) => void;
   readonly progressAfterMs: number;
 }
@@ -43,7 +55,7 @@ export async function loadVersion(
 ): Promise<LoadedVersion> {
   const where = `${name}/${version}`;
   const modelFile = `${where}/model.onnx`;
-  const listed = await listVersionFolder(folder, where);
+  const listed = clearNames(await listVersionFolder(folder, where), where);
   const size = checkSizes(listed, where, loading.bytesLeft);
   const contents = await readAll(folder, listed, where, size, loading);
   const file = (relative: string): HashedFile => contents.get(relative) as HashedFile; // for names taken from `listed`
@@ -60,7 +72,7 @@ export async function loadVersion(
   const declared = inspect(model, modelFile);
   for (const input of declared.inputs) checkInput(input, modelFile);
   for (const output of declared.outputs) checkType(output, modelFile);
-  const sizes = new Map(listed.map((one) => [one.path, one.size]));
+  const sizes = new Map([...contents].map(([relative, { bytes }]) => [relative, bytes.length]));
   const external = [...externalFiles(declared.external, sizes, modelFile)].map((location) => ({
     path: location,
     data: file(location).bytes,
@@ -78,6 +90,25 @@ export async function loadVersion(
     platform: 'onnx_onnxv1',
     config,
   };
+}
+
+/** A file of the version as it is served; `stored` is its name in the folder. */
+interface VersionFile extends FolderFile {
+  readonly stored: string;
+}
+
+/** @throws ServiceError MODEL_SEAL_INVALID a file is there both clear and encrypted */
+function clearNames(stored: readonly FolderFile[], where: string): VersionFile[] {
+  const files = new Map<string, VersionFile>();
+  for (const { path: name, size } of stored) {
+    const clear = clearName(name) ?? name;
+    if (files.has(clear)) {
+      const message = `${where}/${shown(clear)}: both clear and encrypted; which one is meant?`;
+      throw new ServiceError('MODEL_SEAL_INVALID', message, { field: `${where}/${clear}`.slice(0, 256) });
+    }
+    files.set(clear, { path: clear, stored: name, size });
+  }
+  return [...files.values()];
 }
 
 /** @returns bytes of all files together */
@@ -99,10 +130,10 @@ function checkSizes(files: readonly FolderFile[], where: string, bytesLeft: numb
 
 async function readAll(
   folder: string,
-  files: readonly FolderFile[],
+  files: readonly VersionFile[],
   where: string,
   size: number,
-  { onProgress, progressAfterMs }: VersionLoading,
+  { keyOf, onProgress, progressAfterMs }: VersionLoading,
 ): Promise<ReadonlyMap<string, HashedFile>> {
   const contents = new Map<string, HashedFile>();
   let bytesRead = 0;
@@ -113,9 +144,13 @@ async function readAll(
     told = performance.now();
     onProgress(`model ${where}: read ${bytesRead} of ${size} bytes`);
   };
-  for (const file of files) {
-    const source = path.join(folder, file.path);
-    contents.set(file.path, await readHashed(source, file.size, `${where}/${file.path}`, count));
+  for (const { path: relative, stored, size: bytes } of files) {
+    const file = path.join(folder, stored);
+    const source = { file, size: bytes, where: `${where}/${stored}`, path: `${where}/${relative}` };
+    contents.set(
+      relative,
+      relative === stored ? await readHashed(file, bytes, source.where, count) : await readSealed(source, keyOf, count),
+    );
   }
   return contents;
 }

@@ -13,6 +13,7 @@ import {
   isAttestation,
   isInfer,
   isReceipt,
+  isSealed,
   type Lie,
   type LyingHost,
   lyingHost,
@@ -63,7 +64,8 @@ describe.concurrent('an answer', () => {
     expect(ran.status, ran.stderr).toBe(0);
     expect(ran.stdout).toMatch(/^probabilities FP32 \[4,4\]: [\d.e-]+, /);
     expect(ran.stderr).toContain('answers a fresh nonce');
-    expect(ran.stderr).toContain('in the clear');
+    expect(ran.stderr).toContain('the host cannot read it');
+    expect(ran.stderr).not.toContain('in the clear');
     expect(ran.stderr).toContain('SIMULATED PLATFORM');
     expect(ran.stderr).toContain('affirming, session-signed');
   });
@@ -79,6 +81,18 @@ describe.concurrent('an answer', () => {
       receiptId: expect.stringMatching(/^[0-9a-f]{32}$/),
       outputs: [{ name: 'probabilities', datatype: 'FP32', shape: [4, 4], data: expect.any(Array) }, {}, {}],
     });
+  });
+
+  test('the host sees sealed bytes; in the clear only when asked to, and that is said aloud', async () => {
+    const host = await lyingHost(served.url, {});
+    const sealed = await veritee(args({ url: host.url }, '--json'));
+    expect(sealed.status, sealed.stderr).toBe(0);
+    expect(host.paths).toEqual([expect.stringMatching(/^\/attestation\?nonce=/), '/ohttp']);
+    const clear = await veritee(args({ url: host.url }, '--allow-plaintext'));
+    expect(clear.status, clear.stderr).toBe(0);
+    expect(clear.stderr).toMatch(/^!! --allow-plaintext: .* in the clear/m);
+    expect(host.paths.slice(2)).toEqual([expect.stringMatching(/^\/attestation/), `/v2/models/${MODEL}/infer`]);
+    await host.close();
   });
 
   test('a policy that asks for hardware waits for it without being told', async () => {
@@ -134,7 +148,7 @@ describe.concurrent('what never gets to the service', () => {
     const host = await lyingHost(served.url, {});
     try {
       expect(await refusalOf(args({ url: host.url, ...call }, ...flags))).toEqual(expected);
-      expect(host.paths.filter((asked) => asked.startsWith('/v2'))).toEqual([]);
+      expect(host.paths.filter((asked) => /^\/(v2|ohttp)/.test(asked))).toEqual([]);
       return host.paths;
     } finally {
       await host.close();
@@ -237,6 +251,7 @@ describe.concurrent('a request that the service refuses: its code, exit 1', () =
   });
 });
 
+/** In the clear, where the host reads and can change the most. */
 describe.concurrent('a host that lies', () => {
   const running: LyingHost[] = [];
   afterAll(() => Promise.all(running.map((host) => host.close())));
@@ -244,7 +259,7 @@ describe.concurrent('a host that lies', () => {
   async function under(lie: Lie, flags: readonly string[] = [], call: Call = {}) {
     const host = await lyingHost(served.url, lie);
     running.push(host);
-    const { status, code } = await refusalOf(args({ url: host.url, ...call }, ...flags));
+    const { status, code } = await refusalOf(args({ url: host.url, ...call }, '--allow-plaintext', ...flags));
     return { status, code, paths: host.paths };
   }
   const answers = (change: (reply: Reply) => void | Promise<void>): Lie => ({
@@ -459,7 +474,7 @@ describe.concurrent('a host that lies', () => {
           while (answer.status === 202);
           Object.assign(reply, answer);
         }),
-      { status: 1, code: 'SESSION_FORKED' },
+      { status: 1, code: 'SERVICE_ANSWER_INVALID' },
     ],
     [
       'a receipt that is none',
@@ -538,6 +553,47 @@ describe.concurrent('a host that lies', () => {
       const outcome = await under({ breakOff }, ['--wait-for', 'hardware']);
       expect(outcome).toMatchObject({ status: 3, code: 'SERVICE_UNREACHABLE' });
     }
+  });
+
+  test.each<[string, Lie, { status: number; code: string }]>([
+    [
+      'answers a sealed request in the clear',
+      {
+        reply: async (reply, asked) => {
+          if (isSealed(asked)) Object.assign(reply, await another());
+        },
+      },
+      { status: 1, code: 'SEALED_ANSWER_CLEAR' },
+    ],
+    [
+      'changes a sealed answer',
+      {
+        reply: (reply, asked) => {
+          if (isSealed(asked)) reply.body[reply.body.length - 1]! ^= 1;
+        },
+      },
+      { status: 1, code: 'SEALED_ANSWER_INVALID' },
+    ],
+    [
+      'says for ever that the key is gone',
+      {
+        reply: (reply, asked) => {
+          if (!isSealed(asked)) return;
+          Object.assign(reply, { status: 400, headers: { 'veritee-error-code': 'SEALING_KEY_UNKNOWN' } });
+        },
+      },
+      { status: 3, code: 'SEALING_KEY_UNKNOWN' },
+    ],
+    [
+      'breaks off a sealed answer',
+      { breakOff: (asked) => isSealed(asked) },
+      { status: 3, code: 'SERVICE_UNREACHABLE' },
+    ],
+  ])('%s', async (_what, lie, refusal) => {
+    const host = await lyingHost(served.url, lie);
+    running.push(host);
+    expect(await refusalOf(args({ url: host.url }))).toEqual(refusal);
+    expect(host.paths.some((asked) => asked.startsWith('/v2'))).toBe(false);
   });
 
   test('none of this made the service worse', async () => {

@@ -60,7 +60,7 @@ export async function lyingHost(service: string, lie: Lie): Promise<LyingHost> {
   };
 }
 
-const FORWARDED = ['content-type', 'veritee-nonce', 'inference-header-content-length', 'accept'];
+const FORWARDED = ['content-type', 'veritee-boot', 'veritee-nonce', 'inference-header-content-length', 'accept'];
 
 export async function forward(service: string, asked: Asked): Promise<Reply> {
   const headers: Record<string, string> = {};
@@ -83,5 +83,6 @@ export async function forward(service: string, asked: Asked): Promise<Reply> {
 }
 
 export const isInfer = ({ url }: Asked): boolean => url.endsWith('/infer');
+export const isSealed = ({ url }: Asked): boolean => url === '/ohttp';
 export const isReceipt = ({ url }: Asked): boolean => url.startsWith('/receipts/');
 export const isAttestation = ({ url }: Asked): boolean => url.startsWith('/attestation');

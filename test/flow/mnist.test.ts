@@ -1,23 +1,28 @@
+import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readTensorProto } from '../../cli/tensor-proto.ts';
-import { parseInferResponse } from '../../protocol/inference.ts';
+import { VeriteeClient } from '../../client/index.ts';
+import { encodeInferRequest, parseInferResponse } from '../../protocol/inference.ts';
 import type { Tensor } from '../../protocol/tensor.ts';
-import { draftPolicyFor, type Served, serve, temporaryFolder, veritee } from '../support/cli.ts';
+import { tensorValues } from '../../protocol/tensor-values.ts';
+import { readPolicy } from '../../verifier/index.ts';
+import { draftPolicyFor, LAUNCHER, type Served, serve, temporaryFolder, veritee } from '../support/cli.ts';
+import { until } from '../support/load.ts';
 import { sharedFolder } from '../support/shared.ts';
 import { expectTensor } from '../support/tensors.ts';
 
 const models = sharedFolder('models');
 const digits = sharedFolder('model-data', 'mnist');
 
-describe.skipIf(!models || !digits)('a real digit recogniser, through the command line', () => {
+describe.skipIf(!models || !digits)('a real digit recogniser, sealed', () => {
   const { folder, remove } = temporaryFolder();
   let served: Served;
   let policy: string;
 
   beforeAll(async () => {
-    served = await serve(path.join(folder, 'data'), ['--models', models as string, '--allow-plaintext']);
+    served = await serve(path.join(folder, 'data'), ['--models', models as string]);
     policy = await draftPolicyFor(served);
   });
   afterAll(async () => {
@@ -32,7 +37,7 @@ describe.skipIf(!models || !digits)('a real digit recogniser, through the comman
   };
 
   test.each(['test_data_set_0', 'test_data_set_1'])(
-    '%s gives the expected logits and a hardware-committed receipt',
+    '%s through the command line gives the expected logits and a hardware-committed receipt',
     async (set) => {
       const files = path.join(digits as string, set);
       const request = path.join(folder, `${set}.json`);
@@ -84,4 +89,65 @@ describe.skipIf(!models || !digits)('a real digit recogniser, through the comman
       expect(binary.data).toEqual(json.data);
     },
   );
+
+  const requestOf = async (set: string): Promise<{ input: Tensor; expected: Tensor; json: string }> => {
+    const read = (name: string) =>
+      readTensorProto(new Uint8Array(readFileSync(path.join(digits as string, set, name))), name);
+    const input = { ...read('input_0.pb'), name: 'Input3' };
+    const { body } = encodeInferRequest({ inputs: [input], binary: false });
+    return { input, expected: read('output_0.pb'), json: new TextDecoder().decode(body) };
+  };
+
+  test('the SDK, the command line and a proxy that plain HTTP goes to come to equal outputs', async () => {
+    const { input, expected, json } = await requestOf('test_data_set_0');
+
+    const client = new VeriteeClient({ url: served.url, policy: readPolicy(new Uint8Array(readFileSync(policy))) });
+    const data = tensorValues(input) as Float32Array;
+    const { outputs, receipt } = await client.infer('mnist', [{ name: 'Input3', shape: input.shape, data }], {
+      waitFor: 'hardware',
+    });
+    expect([receipt.result.verdict, receipt.result.strength]).toEqual(['affirming', 'hardware-committed']);
+    const logits = Array.from(outputs[0]?.data as Float32Array);
+    expectTensor({ ...expected, data: new Uint8Array(Float32Array.from(logits).buffer) } as Tensor, expected, {
+      rtol: 1e-5,
+      atol: 2e-3,
+    });
+
+    const request = path.join(folder, 'equal.json');
+    writeFileSync(request, json);
+    const ran = await veritee([
+      ...['infer', '--url', served.url, '--model', 'mnist', '--input', request, '--policy', policy, '--json'],
+    ]);
+    expect(ran.status, ran.stderr).toBe(0);
+    expect(ran.stderr).toContain('the host cannot read it');
+    expect(JSON.parse(ran.stdout).outputs[0].data.map(Number)).toEqual(logits);
+
+    const receipts = path.join(folder, 'receipts');
+    const proxy = spawn(
+      process.execPath,
+      [
+        ...[LAUNCHER, 'proxy', '--url', served.url, '--policy', policy, '--listen', '127.0.0.1:0'],
+        ...['--receipts', receipts, '--wait-for', 'hardware'],
+      ],
+      { stdio: ['ignore', 'ignore', 'pipe'] },
+    );
+    let log = '';
+    proxy.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log += text;
+    });
+    const ended = new Promise((resolve) => proxy.once('exit', resolve));
+    try {
+      const url = await until('the proxy is ready', () => /ready at (http:\/\/\S+),/.exec(log)?.[1] ?? null);
+      const answer = await fetch(`${url}/v2/models/mnist/infer`, { method: 'POST', body: json });
+      expect(answer.status).toBe(200);
+      expect(((await answer.json()) as { outputs: { data: number[] }[] }).outputs[0]?.data).toEqual(logits);
+      const file = path.join(receipts, `${answer.headers.get('veritee-receipt-id')}.veritee`);
+      const verified = await veritee(['verify', file, '--policy', policy, '--json']);
+      expect(verified.status, verified.stdout).toBe(0);
+      expect(JSON.parse(verified.stdout)).toMatchObject({ verdict: 'affirming', strength: 'hardware-committed' });
+    } finally {
+      proxy.kill('SIGTERM');
+    }
+    expect(await ended).toBe(0);
+  });
 });

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -18,7 +18,7 @@ const examples: Example[] = [...README.matchAll(/^```(\w+) example=(\S+)\n(.*?)^
   ([, language = '', name = '', code = '']) => ({ language, name, code }),
 );
 
-const README_PORT = '8080';
+const README_PORTS = ['8080', '8081'];
 
 async function freePort(): Promise<string> {
   const server = createServer();
@@ -45,14 +45,14 @@ describe.skipIf(tools.length > 0)("the README's examples", () => {
   afterAll(remove);
 
   test('run as they are printed, one after the other in one shell', async () => {
-    expect(examples.map(({ name }) => name)).toEqual(['serve', 'verify', 'sdk', 'archive']);
-    // The folder looks like the repository's root from inside; only the port, which may be taken here, is another.
+    expect(examples.map(({ name }) => name)).toEqual(['serve', 'proxy', 'client', 'verify', 'sdk', 'archive']);
+    // The folder looks like the repository's root from inside; only the ports, which may be taken here, are others.
     for (const name of ['node_modules', 'docs', 'package.json'])
       symlinkSync(path.join(ROOT, name), path.join(folder, name));
     useReadyMadeChip(path.join(folder, 'veritee-data'));
-    const port = await freePort();
+    const ports = await Promise.all(README_PORTS.map(async (port) => [port, await freePort()] as const));
     const script = examples.map(({ language, name, code }) => {
-      const adapted = code.replaceAll(README_PORT, port);
+      const adapted = ports.reduce((text, [printed, free]) => text.replaceAll(printed, free), code);
       if (language === 'sh') return `${adapted}\n`;
       writeFileSync(path.join(folder, `${name}.mjs`), adapted);
       return `node ${name}.mjs\n`;
@@ -80,6 +80,10 @@ describe.skipIf(tools.length > 0)("the README's examples", () => {
 
     const outputOf = (name: string) => stdout.split(`--- ${name}\n`)[1]?.split(/^--- /m)[0] ?? '';
     expect(outputOf('serve')).toMatch(/^probabilities FP32 \[4,4\]: /);
+    expect(outputOf('proxy')).toContain('"model_name":"heat-stress"');
+    expect(outputOf('client')).toMatch(/^\[\n? *'probabilities: [\d.e-]+,/);
+    const kept = readdirSync(path.join(folder, 'receipts')).filter((name) => name.endsWith('.veritee'));
+    expect(kept).toHaveLength(2);
     expect(outputOf('verify')).toContain('✓ affirming, hardware-committed, platform simulated-snp');
     expect(outputOf('verify')).toContain('"statement"'); // inspect
     expect(outputOf('sdk')).toBe('affirming hardware-committed []\n');

@@ -1,4 +1,5 @@
 // Writes test/fuzz/seeds.json: one good input of each kind, made by the simulated platforms and the published vectors.
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -9,7 +10,13 @@ await build({
     contents: `
       export * from './attestation-fixtures/index.ts';
       export * from './protocol/index.ts';
-      export { air } from './test/verifier/air-receipts.ts';`,
+      export { buildEif, METADATA, signatureSection } from './test/cli/eif.ts';
+      export { buildOvmf } from './test/cli/ovmf.ts';
+      export { air } from './test/verifier/air-receipts.ts';
+      export { envelopedData } from './test/support/fake-kms.ts';
+      export { seal } from './test/support/seal.ts';
+      export { MiniEnclave } from './test/support/mini-enclave.ts';
+      export { nitroImage, strictNitroPolicy, strictPolicy } from './test/support/policies.ts';`,
     resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
     loader: 'ts',
   },
@@ -18,7 +25,7 @@ await build({
   platform: 'node',
   conditions: ['veritee-source'],
   packages: 'bundle',
-  external: ['@noble/*'],
+  external: ['@noble/*', 'pkijs', 'asn1js'],
   outfile: out,
   logLevel: 'error',
 });
@@ -55,7 +62,14 @@ const strings = [];
 })(vectors);
 const hexes = strings.filter((value) => /^([0-9a-f]{2}){20,}$/.test(value)).map((value) => Buffer.from(value, 'hex'));
 const messages = hexes.filter((value) => value[0] === 0xd2);
-const payloads = hexes.filter((value) => value[0] >> 5 === 5);
+const isCbor = (value) => {
+  try {
+    return v.decodeCbor(value, 'seed') !== undefined;
+  } catch {
+    return false;
+  }
+};
+const payloads = hexes.filter((value) => value[0] >> 5 === 5 && isCbor(value));
 const fileOf = (kind) => payloads.filter((value) => v.detectFile(value) === kind);
 const notes = strings.filter((value) => value.includes('\n\n— ')).map(text);
 const request = text(
@@ -86,6 +100,40 @@ function hclOf(report) {
   return file;
 }
 
+const enclave = new v.MiniEnclave();
+const answer = await enclave.infer({ nonce: fill(32, 3) });
+const tick = await enclave.tick();
+const attested = await enclave.attestation([fill(32, 4), fill(32, 5)]);
+const onNitro = new v.MiniEnclave();
+const nitroAnswer = await onNitro.infer();
+const nitroTick = await onNitro.nitroTick();
+const response = text(
+  JSON.stringify({
+    model_name: 'a',
+    model_version: '1',
+    id: 'b',
+    outputs: [{ name: 'y', shape: [1, 2], datatype: 'FP32', data: [0.5, -1e-3] }],
+  }),
+);
+/** {dims: [2, 2], data_type: FLOAT, name: "x", raw_data: 16 bytes}, and the same with float_data. */
+const tensors = [`0802080210014201784a10${'00'.repeat(16)}`, `0802080210012210${'00'.repeat(16)}420178`];
+const nsmAnswer = v.encodeCbor(new Map([['Attestation', new Map([['document', nitro.document]])]]));
+
+const teeKey = { kty: 'EC', crv: 'P-256', alg: 'ECDH-ES+A256KW', x: 'A'.repeat(43), y: 'A'.repeat(43) };
+const exchange = (evidence) => v.encodeKbsAttestation({ nonce: 'AAAA', teeKey, evidence });
+const { publicKey: recipient } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+
+const keyConfig = v.encodeKeyConfig({ keyId: 7, publicKey: fill(32, 9) });
+const message = { method: 'POST', path: '/v2/models/a/infer', headers: new Map([['x-a', 'b']]), body: request };
+/** One header, two chunks of content, one trailer, padding. */
+const indeterminate = (framing, control) =>
+  Buffer.concat([Buffer.of(framing, ...control), text('\x03x-a\x01b\0\x02ab\x03cde\0\x03x-c\x01d\0'), Buffer.alloc(5)]);
+
+/** Shape only: version 1 and the algorithm, everything else zero. */
+const idBlock = Buffer.alloc(96 + 4096);
+idBlock.writeUInt32LE(1, 0x50);
+idBlock.writeUInt32LE(1, 96);
+
 const seeds = {
   cbor: payloads,
   sign1: messages,
@@ -97,28 +145,78 @@ const seeds = {
   tilePath: ['tile/0/x001/234.p/17', 'tile/entries/000'].map(text),
   entryBundle: [v.encodeEntryBundle(messages.slice(0, 3))],
   frames: [v.encodeFrame(v.FRAME.entry, messages[0])],
+  keyConfig: [keyConfig],
+  keyConfigList: [v.encodeKeyConfigList([keyConfig, keyConfig])],
+  binaryRequest: [
+    v.encodeBinaryRequest(message, { padToMultipleOf: 64 }),
+    indeterminate(2, [...text('\x03GET\x05https\0\x02/a')]),
+  ],
+  binaryResponse: [
+    v.encodeBinaryResponse({ ...message, status: 200 }, { padToMultipleOf: 64 }),
+    indeterminate(3, [0x40, 0xc8]),
+  ],
+  sealedChunks: [
+    Buffer.concat([Buffer.of(20), fill(20, 1), Buffer.of(0x40, 17), fill(17, 2), Buffer.of(0), fill(19, 3)]),
+  ],
   certificateTable: [table],
   json: [request],
   inferRequest: [Buffer.concat([Buffer.of(0), request])],
+  inferResponse: [Buffer.concat([Buffer.of(0), response])],
+  modelConfig: [text('{"description": "a", "labels": {"owner": "vision"}}')],
+  tensorProto: tensors.map((tensor) => Buffer.from(tensor, 'hex')),
+  nsmAnswer: [nsmAnswer],
+  sealedModelHead: [v.seal(text('weights'), 'a/1/model.onnx', 'kbs:///a/b/c', fill(32, 1), fill(12, 2))],
+  kbsRequest: [text(v.encodeKbsRequest('snp'))],
+  kbsChallenge: [text(v.encodeKbsChallenge('AAAA'))],
+  kbsAttestation: [
+    Buffer.concat([
+      Buffer.of(0),
+      text(exchange({ tee: 'snp', report: snp.Milan.report, chain: [fill(20, 1), fill(20, 2)] })),
+    ]),
+    Buffer.concat([Buffer.of(1), text(exchange({ tee: 'nitro', document: fill(40, 3) }))]),
+  ],
+  kbsResource: [
+    text(JSON.stringify({ protected: 'e30', encrypted_key: 'AA', iv: 'AA', ciphertext: 'AA', tag: 'AA', aad: 'AA' })),
+  ],
+  envelopedData: [v.envelopedData(fill(32, 1), recipient, 'pkijs')],
   snpReport: Object.values(snp).map(({ report }) => report),
   hclReport: [hclOf(snp.Milan.report)],
   airReceipt: [v.air()],
   certificate: Object.values(snp).flatMap(({ chain, ark }) => [...chain, ark]),
   nitroCertificate: [nitro.root],
   crl: [crl],
+  endorsements: [table, pem, snp.Milan.chain[0]],
+  crls: [crl],
   pem: [pem],
   nitroDocument: [nitro.document],
   policy: [
-    text(
-      JSON.stringify(
-        (await import('../support/policies.ts').catch(() => ({}))).example ?? {
-          profile: 'veritee/policy/v1',
-          id: 'a',
-          anchors: [{ builtin: 'amd' }],
-        },
-      ),
-    ),
+    v.strictPolicy({
+      models: [{ name: 'sample', files: { 'model.onnx': '11'.repeat(32) } }],
+      freshness: 'nonce-required',
+    }),
+    v.strictNitroPolicy(),
+  ].map((policy) => text(JSON.stringify(policy))),
+  assess: [
+    [tick.root, enclave.receipt(answer, tick)],
+    [tick.root, attested.file],
+    [nitroTick.root, onNitro.receipt(nitroAnswer, nitroTick)],
+    [nitro.root, nitro.document],
+    [snp.Milan.ark, snp.Milan.report, ...snp.Milan.chain],
+    [snp.Milan.ark, hclOf(snp.Milan.report), ...snp.Milan.chain],
+    [nitro.root, v.air()],
+  ].map((parts) => v.encodeCbor(parts.map((part) => new Uint8Array(part)))),
+  eif: [
+    v.buildEif([
+      [1, text('kernel')],
+      [2, text('console=ttyS0')],
+      [5, v.METADATA],
+      [3, text('boot')],
+      [3, text('application')],
+    ]),
   ],
+  eifSignature: [v.signatureSection({ pcr: fill(48, 0) })],
+  ovmf: [v.buildOvmf({ pages: 1 })],
+  idBlock: [idBlock],
   detect: [snp.Milan.report, nitro.document, ...fileOf('receipt')],
 };
 const json = Object.fromEntries(
