@@ -1,17 +1,13 @@
-import { type CodedError, HEADER, isCode } from '@veritee/protocol';
+import { join } from '@veritee/protocol';
+import type { Call } from './call.ts';
 import { ClientError } from './errors.ts';
 
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
-export interface CallOptions {
-  /** Milliseconds for the whole call. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
-}
+/** Of an attestation or a receipt: each holds one evidence file, which is at most half of this. */
+export const MAX_FILE_BYTES = 8 << 20;
 
-const DEFAULT_TIMEOUT_MS = 60_000;
-
-/** An answer, read to its end. */
+/** An answer, read to its end. Nothing in it is believed before it was opened or verified. */
 export interface Answer {
   readonly ok: boolean;
   readonly status: number;
@@ -21,7 +17,8 @@ export interface Answer {
 
 /** Tells a service that cannot be reached from one that answers. Redirects are refused: they could leave the attested host. */
 export class Service {
-  readonly #base: string;
+  /** Without a slash at its end. */
+  readonly base: string;
   readonly #fetch: Fetch;
 
   constructor(url: string, fetch: Fetch) {
@@ -38,61 +35,55 @@ export class Service {
     if (base.username || base.password || base.search || base.hash) {
       throw new ClientError('USAGE', 'url: want no user, password, query or fragment', { field: 'url' });
     }
-    this.#base = base.href.replace(/\/$/, '');
+    this.base = base.href.replace(/\/+$/, '');
     this.#fetch = fetch;
   }
 
-  /** @throws ClientError SERVICE_UNREACHABLE, DEADLINE_EXCEEDED, REQUEST_CANCELLED, SERVICE_ANSWER_INVALID a redirect */
-  async call(path: string, init: RequestInit, options: CallOptions): Promise<Answer> {
-    const deadline = AbortSignal.timeout(Math.ceil(options.timeoutMs ?? DEFAULT_TIMEOUT_MS));
-    const signal = options.signal ? anySignal(options.signal, deadline) : deadline;
+  /**
+   * @param maxBytes a longer answer is refused before it is read to its end
+   * @throws ClientError SERVICE_UNREACHABLE, DEADLINE_EXCEEDED, REQUEST_CANCELLED, SERVICE_ANSWER_INVALID a redirect or too long
+   */
+  async call(path: string, init: RequestInit, call: Call, maxBytes: number): Promise<Answer> {
     try {
-      const response = await this.#fetch(`${this.#base}${path}`, { ...init, redirect: 'manual', signal });
+      const asked = this.#fetch(`${this.base}${path}`, { ...init, redirect: 'manual', signal: call.signal });
+      const response = await call.wait(asked);
       const { ok, status, headers } = response;
-      const body = new Uint8Array(await response.arrayBuffer());
       // Browsers hide a redirect's status.
       if (response.type === 'opaqueredirect' || (status >= 300 && status < 400)) {
+        await response.body?.cancel();
         throw new ClientError('SERVICE_ANSWER_INVALID', 'the service answers with a redirect, which is not followed');
       }
-      return { ok, status, headers, body };
+      return { ok, status, headers, body: await readBody(response, call, maxBytes) };
     } catch (cause) {
       if (cause instanceof ClientError) throw cause;
-      if (options.signal?.aborted) throw new ClientError('REQUEST_CANCELLED', 'the caller cancelled', { cause });
-      if (deadline.aborted) throw new ClientError('DEADLINE_EXCEEDED', 'the service did not answer in time', { cause });
-      throw new ClientError('SERVICE_UNREACHABLE', `the service at ${this.#base} cannot be reached, or broke off`, {
+      if (call.signal.aborted) throw call.over();
+      throw new ClientError('SERVICE_UNREACHABLE', `the service at ${this.base} cannot be reached, or broke off`, {
         cause,
       });
     }
   }
 }
 
-function anySignal(a: AbortSignal, b: AbortSignal): AbortSignal {
-  const either = new AbortController();
-  for (const signal of [a, b]) {
-    if (signal.aborted) either.abort(signal.reason);
-    else signal.addEventListener('abort', () => either.abort(signal.reason), { once: true });
-  }
-  return either.signal;
-}
-
-/** The coded error an answer carries: problem+json, or the Open Inference Protocol's own form. */
-export function serviceError({ status, headers, body }: Answer): CodedError {
-  const fields = jsonObject(new TextDecoder().decode(body));
-  const name = headers.get(HEADER.errorCode) ?? (typeof fields['code'] === 'string' ? fields['code'] : '');
-  const said = [fields['error'], fields['detail'], fields['title']].find((value) => typeof value === 'string');
-  // The host's words are untrusted: bounded, and never more than a diagnosis.
-  const words = printable(String(said ?? `HTTP ${status}`)).slice(0, 500);
-  return new ClientError(isCode(name) ? name : 'SERVICE_REFUSED', words);
-}
-
-/** Without control characters, which could rewrite a terminal's lines. */
-export const printable = (text: string): string => text.replace(/\p{C}/gu, ' ');
-
-function jsonObject(text: string): Record<string, unknown> {
+async function readBody({ body }: Response, call: Call, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  if (!body) return new Uint8Array(0);
+  const reader = body.getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
+    for (;;) {
+      const { done, value } = await call.wait(reader.read());
+      if (done) return join(parts);
+      length += value.length;
+      if (length > maxBytes) {
+        throw new ClientError('SERVICE_ANSWER_INVALID', `the answer is longer than ${maxBytes} bytes`, {
+          field: 'maxAnswerBytes',
+        });
+      }
+      parts.push(value);
+    }
+  } catch (error) {
+    // What failed may be the connection itself: its own error is the one to report.
+    reader.cancel(error).catch(() => undefined);
+    throw error;
   }
 }

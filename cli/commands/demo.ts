@@ -4,12 +4,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VeriteeClient } from '@veritee/client';
-import { hex, parseEntry, parseReceipt, tensor } from '@veritee/protocol';
+import { hex, parseEntry, parseReceipt } from '@veritee/protocol';
 import { assess, draftPolicy, parsePolicy, readTrustAnchors } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
 import { usage } from '../inputs.ts';
 import { print, writeOutputs } from '../io.ts';
-import { tensorText } from '../render.ts';
 import { type LocalService, startService, untilReady } from '../service.ts';
 
 const READY_WITHIN_MS = 30_000;
@@ -100,7 +99,7 @@ async function run(
     platform: name,
     listen: '127.0.0.1:0',
     data,
-    allowPlaintext: true,
+    allowPlaintext: false,
     logLevel: 'error',
     enclaveOption: [],
     hostOption: [],
@@ -112,7 +111,6 @@ async function run(
   print(
     `  ! The platform is SIMULATED: ${simulation} under throw-away roots. It shows the mechanism and proves no machine.`,
   );
-  print('  ! Sealing comes in a later release: this demo sends its request in the clear.');
 
   step(2, 'Decide what to trust');
   const root = (await readdir(data)).find((file) => file.startsWith(`${name}-`) && file.endsWith('.pem'));
@@ -136,20 +134,23 @@ async function run(
   const policy = parsePolicy(draft);
   proved(`a policy now names ${named}`);
 
-  step(3, 'Verify first, then ask');
-  const client = new VeriteeClient({ url: service.url, policy, allowPlaintext: true });
+  step(3, 'Verify first, then seal and ask');
+  const client = new VeriteeClient({ url: service.url, policy });
   const attested = await client.ready();
+  must(attested.sealingKey !== null, 'there is no key to seal the question to');
   proved(`${signer}'s ${report} answers a nonce made a moment ago`);
   proved(`the ${report} covers the log of boot ${hex(attested.result.session.bootId)} and its session key`);
+  proved(`the ${report} covers the key that the question is sealed to: the host cannot read it, nor the answer`);
   print('    question: 30 °C, 60 % humidity, 2 m/s wind, 750 W/m² sun, heavy work: how dangerous is the heat?');
-  const input = tensor('readings', 'FP32', [1, 7], Float32Array.of(30, 60, 2, 750, 415, 1, 0));
-  const { outputs, receipt } = await client.infer('heat-stress', [input]);
-  for (const output of outputs) print(`    ${output.name}: ${tensorText(output).join(', ')}`);
+  const readings = Float32Array.of(30, 60, 2, 750, 415, 1, 0);
+  const { outputs, receipt } = await client.infer('heat-stress', [{ name: 'readings', shape: [1, 7], data: readings }]);
+  for (const { name: output, data: values } of outputs)
+    print(`    ${output}: ${Array.from(values, String).join(', ')}`);
   proved("the answer's statement is signed by that session");
   proved('it commits to the exact bytes sent and received, with salts only we hold');
 
   step(4, 'Wait for the hardware');
-  const kept = await client.hardwareCommitted(receipt);
+  const kept = await receipt.hardwareCommitted();
   proved(`${signer}'s next ${report} covers the statement itself: hardware-committed`);
   const receiptFile = path.join(folder, 'answer.veritee');
   const responseFile = `${receiptFile}.response`;

@@ -1,8 +1,7 @@
-import { type KeptReceipt, type ModelName, VeriteeClient } from '@veritee/client';
+import { type ModelName, type Receipt, VeriteeClient } from '@veritee/client';
 import {
   type EncodedBody,
   encodeInferRequest,
-  hex,
   MEDIA_TYPE_JSON,
   parseInferRequest,
   type Tensor,
@@ -24,6 +23,7 @@ export interface InferOptions extends ReferenceFlags {
   readonly binary: boolean;
   readonly waitFor?: string;
   readonly receiptOut?: string;
+  readonly allowPlaintext: boolean;
   readonly json: boolean;
 }
 
@@ -33,20 +33,22 @@ export async function infer(options: InferOptions): Promise<number> {
   const policy = await addReferenceValues(await readPolicy(options.policy), options);
   const trustAnchors = await readAnchors(options.trustAnchor);
   const request = requestOf(await readInput(options.input), options.binary);
-  const { receiptOut } = options;
-  if (receiptOut !== undefined) await checkOutputs(Object.values(receiptPaths(receiptOut)));
+  const { receiptOut, allowPlaintext } = options;
+  if (receiptOut !== undefined) await checkOutputs(PARTS.map((part) => receiptOut + part));
 
-  const client = new VeriteeClient({ url: options.url, policy, trustAnchors, allowPlaintext: true });
+  if (allowPlaintext)
+    say('!! --allow-plaintext: the request and its answer go in the clear, and the host can read both');
+  const client = new VeriteeClient({ url: options.url, policy, trustAnchors, allowPlaintext });
   await client.ready();
   say('✓ the service is attested: its session key is under a hardware report that answers a fresh nonce');
-  say('! sealing comes in a later release: the request goes in the clear and the host can read it');
+  if (!allowPlaintext)
+    say('✓ the request is sealed to a key under that report: the host cannot read it, nor the answer');
   const { outputs, receipt } = await client.inferRaw(model, request);
   say(
     `✓ the answer is signed by that session and commits to the exact bytes sent and received (receipt ${receipt.id})`,
   );
-  const wait = options.waitFor === 'hardware' || policy.strength === 'hardware-committed';
-  const kept = wait ? await client.hardwareCommitted(receipt) : receipt;
-  if (wait) say('✓ a hardware report covers the answer');
+  const kept = options.waitFor === 'hardware' ? await receipt.hardwareCommitted() : receipt;
+  if (kept.result.strength === 'hardware-committed') say('✓ a hardware report covers the answer');
   if (receiptOut !== undefined) {
     await writeOutputs(receiptFiles(receiptOut, kept));
     say(`✓ receipt written to ${receiptOut} (salts and exact bodies beside it, readable by you alone)`);
@@ -83,24 +85,11 @@ function requestOf(body: Uint8Array<ArrayBuffer>, binary: boolean): EncodedBody 
   });
 }
 
-const receiptPaths = (receipt: string) => ({
-  receipt,
-  request: `${receipt}.request`,
-  response: `${receipt}.response`,
-  salts: `${receipt}.private.json`,
-});
+/** What is appended to the name that the caller gives; see `Receipt.parts`. */
+const PARTS = ['', '.request', '.response', '.private.json'];
 
-/** The receipt for anyone; the salts and bodies for its owner alone. The receipt comes last: where it is, the rest is. */
-function receiptFiles(file: string, { id, file: content, private: parts }: KeptReceipt): Output[] {
-  const paths = receiptPaths(file);
-  const salts = { receiptId: id, requestSalt: hex(parts.requestSalt), responseSalt: hex(parts.responseSalt) };
-  return [
-    { path: paths.request, content: parts.request },
-    { path: paths.response, content: parts.response },
-    { path: paths.salts, content: `${JSON.stringify(salts, null, 2)}\n` },
-    { path: paths.receipt, content },
-  ];
-}
+const receiptFiles = (file: string, receipt: Receipt): Output[] =>
+  receipt.parts(file).map(({ name, bytes }) => ({ path: name, content: bytes }));
 
 const head = ({ name, datatype, shape }: Tensor) => ({ name, datatype, shape });
 

@@ -43,7 +43,8 @@ async function tellWhenReady(url: string, data: string, cancel: AbortSignal): Pr
   else say(`veritee: listening at ${url}, but not ready; see ${url}/readyz`);
 }
 
-function untilAsked(surviveParent: boolean): Promise<string> {
+/** Why this process is asked to stop. */
+export function untilAsked(surviveParent: boolean): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
     process.once('SIGINT', () => resolve('SIGINT'));

@@ -25,8 +25,8 @@ export interface FuseFault {
   readonly errno?: string;
   /** Give so many bytes only. */
   readonly short?: number;
-  /** What a host's throttle does; the error, if any, comes afterwards. */
-  readonly delayMs?: number;
+  /** A stall that ends when the test says so; the error, if any, comes afterwards. */
+  readonly held?: true;
   /** Somebody else writes to this request first. */
   readonly race?: boolean;
   readonly times: number;
@@ -45,7 +45,7 @@ export interface FuseOptions {
   readonly throttleMs?: number;
 }
 
-export type ToFuse = { readonly kind: 'fault'; readonly fault: FuseFault } | { readonly kind: 'stop' };
+export type ToFuse = { readonly kind: 'fault'; readonly fault: FuseFault } | { readonly kind: 'release' };
 export type FromFuse =
   | { readonly kind: 'ready'; readonly chain: readonly string[]; readonly roots: readonly string[] }
   | { readonly kind: 'armed' }
@@ -115,6 +115,8 @@ const nsm = SimulatedNsm.create({ pcrs: SIMULATED_PCRS });
 // ── Faults ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const faults: { fault: FuseFault; left: number }[] = [];
+const held: (() => void)[] = [];
+let releases = 0; // that came before their stall
 
 /** What is armed for this call; throws its error, after its delay. */
 async function faultOf(operation: FuseFault['operation'], path: string): Promise<FuseFault | undefined> {
@@ -126,7 +128,10 @@ async function faultOf(operation: FuseFault['operation'], path: string): Promise
   if (!armed) return undefined;
   armed.left -= 1;
   const { fault } = armed;
-  if (fault.delayMs !== undefined) await sleep(fault.delayMs);
+  if (fault.held && releases-- <= 0) {
+    releases = 0;
+    await new Promise<void>((resolve) => held.push(resolve));
+  }
   if (fault.race) await tsm.write(`${name}/privlevel`, Buffer.from('0'));
   if (fault.errno !== undefined) throw failure(fault.errno);
   return fault;
@@ -346,8 +351,10 @@ function next(): void {
 }
 
 process.on('message', (message: ToFuse) => {
-  if (message.kind === 'stop') umount2(options.mountPoint, MNT_DETACH);
-  else {
+  if (message.kind === 'release') {
+    if (held.length === 0) releases += 1;
+    for (const resume of held.splice(0)) resume();
+  } else {
     faults.push({ fault: message.fault, left: message.fault.times });
     tell({ kind: 'armed' });
   }

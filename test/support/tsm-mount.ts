@@ -81,6 +81,11 @@ export class TsmMount {
     await armed;
   }
 
+  /** Ends the stalls of `held` faults. */
+  release(): void {
+    this.#child.send({ kind: 'release' } satisfies ToFuse);
+  }
+
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.disconnect();
