@@ -79,6 +79,7 @@ export {
   type ErrnoName,
   SimulatedTsm,
   type SimulatedTsmOptions,
+  TSM_ATTRIBUTES,
   type TsmFault,
   type TsmFilesystem,
 } from './snp/tsm.ts';

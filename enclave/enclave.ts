@@ -53,7 +53,11 @@ export async function startEnclave(
         'model not ready',
       );
   }
-  if (launch) await measureModels(launch, repository.ready().map(({ digest }) => digest));
+  if (launch)
+    await measureModels(
+      launch,
+      repository.ready().map(({ digest }) => digest),
+    );
   const session = startSession(settings.runtime, now, await launch?.platform.random());
   const outbox = new Outbox(settings.backlog);
   const log = new EnclaveLog(session, outbox);

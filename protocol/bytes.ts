@@ -60,7 +60,10 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return difference === 0;
 }
 
-export const isZero = (value: Uint8Array): boolean => value.every((byte) => byte === 0);
+export function isZero(value: Uint8Array): boolean {
+  for (let i = 0; i < value.length; i++) if (value[i] !== 0) return false;
+  return true;
+}
 
 /** RFC 4648 base64 with padding. */
 export function base64(value: Uint8Array): string {

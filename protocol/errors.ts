@@ -165,6 +165,9 @@ export const CODES = {
   PLATFORM_MODELS_DIFFER: { stage: 'platform', action: 'refuse' },
   INTERNAL: { stage: 'relay', action: 'retry', status: 500 },
   AUDITOR_ONLY: { stage: 'relay', action: 'refuse', status: 403 },
+  ARCHIVE_WRITE_ONCE: { stage: 'relay', action: 'refuse' },
+  ARCHIVE_HELD: { stage: 'relay', action: 'refuse' },
+  ARCHIVE_INVALID: { stage: 'relay', action: 'refuse' },
 
   // Key broker.
   BROKER_REQUEST_INVALID: { stage: 'broker', action: 'refuse', status: 400 },

@@ -5,8 +5,16 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-const CEILING_KIB = 72;
-const CORE = "export { assess, parsePolicy, readTrustAnchors, toJson } from './verifier/index.ts'";
+/** By module, as a bundler takes them that drops the re-exports nobody uses (`sideEffects: false`). */
+const CORE = `
+  export { assess } from './verifier/assess.ts';
+  export { parsePolicy } from './verifier/appraise/policy-parse.ts';
+  export { toJson } from './verifier/appraise/result.ts';
+  export { readTrustAnchors } from './verifier/trust/read.ts';`;
+const CORE_KIB = 60;
+/** Through the door: esbuild loads at once whatever index.ts exports of the parts that could come later. */
+const DOOR = "export { assess, parsePolicy, readTrustAnchors, toJson } from './verifier/index.ts'";
+const DOOR_KIB = 65;
 const WHOLE = "export * from './verifier/index.ts'";
 const FORBIDDEN = [
   '"node:',
@@ -56,11 +64,12 @@ async function bundle(contents) {
 const kib = (code) => gzipSync(code, { level: 9 }).length / 1024;
 const sizes = ({ atOnce, later }) => `${kib(atOnce).toFixed(1)} KiB gzip, ${kib(later).toFixed(1)} more when needed`;
 
-const [core, whole] = await Promise.all([bundle(CORE), bundle(WHOLE)]);
-console.log(`@veritee/verifier in a browser, core path: ${sizes(core)} (ceiling ${CEILING_KIB})`);
+const [core, door, whole] = await Promise.all([bundle(CORE), bundle(DOOR), bundle(WHOLE)]);
+console.log(`@veritee/verifier in a browser, core path: ${sizes(core)} (ceiling ${CORE_KIB})`);
+console.log(`@veritee/verifier in a browser, core path through index.ts: ${sizes(door)} (ceiling ${DOOR_KIB})`);
 console.log(`@veritee/verifier in a browser, every export: ${sizes(whole)}`);
 const leaked = FORBIDDEN.filter((text) => whole.code.includes(text) || core.code.includes(text));
 if (leaked.length > 0) console.error(`must not be in the bundle: ${leaked.join(', ')}`);
-const tooLarge = kib(core.atOnce) > CEILING_KIB;
-if (tooLarge) console.error(`the core path is larger than ${CEILING_KIB} KiB gzip`);
+const tooLarge = kib(core.atOnce) > CORE_KIB || kib(door.atOnce) > DOOR_KIB;
+if (tooLarge) console.error('the core path is larger than its ceiling');
 process.exitCode = leaked.length > 0 || tooLarge ? 1 : 0;

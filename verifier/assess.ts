@@ -10,15 +10,15 @@ import type { Affirmed, AttestationResult, Common, Contraindicated } from './app
 import { SNP_RULES } from './appraise/snp-rules.ts';
 import { CheckFailure, CheckLog, type CheckRow } from './checks.ts';
 import { A_FILE, detectKind, type EvidenceKind, type Kind } from './kind.ts';
+import { NITRO_VERIFY_ROWS } from './nitro/rows.ts';
 import { NITRO_TIME_ROW } from './nitro/time.ts';
-import { NITRO_VERIFY_ROWS } from './nitro/verify.ts';
 import { CHALLENGE_ROWS } from './receipt/challenge.ts';
 import { type Parsed, parse, SHAPE_ROWS } from './receipt/parse.ts';
 import { SESSION_ROWS } from './receipt/session.ts';
 import { STATEMENT_ROWS } from './receipt/statement.ts';
 import { CHAIN_ROWS, type Verified, verify } from './receipt/verify.ts';
 import { readEndorsements } from './snp/endorsements.ts';
-import { HCL_ROWS } from './snp/hcl.ts';
+import { HCL_ROWS } from './snp/hcl-rows.ts';
 import { SNP_VERIFY_ROWS } from './snp/verify.ts';
 import type { TrustAnchor } from './trust/anchor.ts';
 import { readCrls } from './x509/pem.ts';
@@ -124,14 +124,14 @@ async function parseAndVerify(
   { policy, at, log }: Context,
 ): Promise<Verified> {
   const { file, evidence = [], trustAnchors = [], endorsements = [], crls = [] } = input;
-  const known = await log.step(
+  const known = log.step(
     'shape.kind',
     () => kind ?? refuseUnknown(),
     (name) => A_FILE[name],
   );
   const parsed = await parse(file, known, evidence, log);
   skipOtherPlatform(parsed, log);
-  const given = await log.step(
+  const given = log.step(
     'shape.endorsements',
     () => {
       const files = endorsements.map((item, i) => readEndorsements(item, `endorsements[${i}]`));

@@ -134,16 +134,28 @@ export class CheckLog {
     else this.fail(id, error.code, 'as the source says', error.message);
   }
 
-  /** Run one check of the parse or verify phase: a refusal is recorded, then thrown on, so that nothing behind it runs. */
-  async step<T>(id: string, run: () => T | Promise<T>, detail: (value: T) => string): Promise<T> {
-    try {
-      const value = await run();
+  /**
+   * Run one check of the parse or verify phase: a refusal is recorded, then thrown on, so that nothing behind it runs. A
+   * check that gives a promise passes once that is kept; the others are over at once.
+   */
+  step<T>(id: string, run: () => Promise<T>, detail: (value: T) => string): Promise<T>;
+  step<T>(id: string, run: () => T, detail: (value: T) => string): T;
+  step<T>(id: string, run: () => T | Promise<T>, detail: (value: T) => string): T | Promise<T> {
+    const passed = (value: T): T => {
       this.pass(id, detail(value));
       return value;
-    } catch (error) {
+    };
+    const refused = (error: unknown): never => {
       this.refuse(id, error);
       throw error;
+    };
+    let value: T | Promise<T>;
+    try {
+      value = run();
+    } catch (error) {
+      return refused(error);
     }
+    return value instanceof Promise ? value.then(passed, refused) : passed(value);
   }
 
   get findings(): readonly Finding[] {

@@ -5,46 +5,21 @@
 import type { ECDSA } from '@noble/curves/abstract/weierstrass.js';
 import { sha384 } from '@noble/hashes/sha2.js';
 import { concat, equalBytes, fromHex, hex, isZero } from '@veritee/protocol';
+import { p384Point, rsa4096Modulus } from './crypto-keys.ts';
 
 const HASH_BYTES = 48;
 const SALT_BYTES = 48;
 
-/** What stands around the 512 bytes of an RSA-4096 modulus, whose top bit is set, with exponent 65537 (RFC 8017 §A.1). */
-const RSA_4096 = {
-  head: known('30820222300d06092a864886f70d01010105000382020f003082020a0282020100'),
-  tail: known('0203010001'),
-};
 const MODULUS_BYTES = 512;
 const MODULUS_BITS = 8 * MODULUS_BYTES;
-
-/** What stands before an uncompressed point of P-384 (RFC 5480 §2). */
-const P384_HEAD = known('3076301006072a8648ce3d020106052b81040022036200');
-const P384_POINT_BYTES = 97;
 const P384_SIGNATURE_BYTES = 96;
-
-function known(text: string): Uint8Array<ArrayBuffer> {
-  return fromHex(text) ?? new Uint8Array(0);
-}
-
-/** The key, when exactly these bytes stand around it. */
-function between(
-  spki: Uint8Array,
-  head: Uint8Array,
-  size: number,
-  tail = new Uint8Array(0),
-): Uint8Array<ArrayBuffer> | null {
-  if (spki.length !== head.length + size + tail.length) return null;
-  const end = head.length + size;
-  if (!equalBytes(spki.subarray(0, head.length), head) || !equalBytes(spki.subarray(end), tail)) return null;
-  return new Uint8Array(spki.subarray(head.length, end));
-}
 
 const integer = (bytes: Uint8Array): bigint => BigInt(`0x${hex(bytes)}`);
 
 /** RSASSA-PSS-VERIFY (RFC 8017 §8.1.2) with a key of AMD's profile: RSA-4096, exponent 65537. Any other key verifies nothing. */
 export function verifyRsaPssSha384Pure(spki: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
-  const modulus = between(spki, RSA_4096.head, MODULUS_BYTES, RSA_4096.tail);
-  if (!modulus || (modulus[0] ?? 0) < 0x80 || signature.length !== MODULUS_BYTES) return false;
+  const modulus = rsa4096Modulus(spki);
+  if (!modulus || signature.length !== MODULUS_BYTES) return false;
   const n = integer(modulus);
   const s = integer(signature);
   if (s >= n) return false;
@@ -95,10 +70,6 @@ async function loadCurve(): Promise<ECDSA> {
   const { ecdsa, weierstrass } = await import('@noble/curves/abstract/weierstrass.js');
   return ecdsa(weierstrass(P384), sha384);
 }
-
-/** The uncompressed point of a P-384 key; null for a key of another kind or form. Nobody has looked at its curve yet. */
-export const p384Point = (spki: Uint8Array): Uint8Array<ArrayBuffer> | null =>
-  between(spki, P384_HEAD, P384_POINT_BYTES);
 
 /** ECDSA (FIPS 186-5 §6.4.2); both forms of s are valid. A key without a `p384Point` verifies nothing. */
 export async function verifyEcdsaP384Sha384Pure(

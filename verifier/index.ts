@@ -18,6 +18,7 @@ export type { PolicyWarning } from './appraise/lint-warning.ts';
 export {
   type AppraisalPolicy,
   AUTHENTICITY,
+  type ModelBinding,
   type ModelRule,
   type NitroPolicy,
   type NitroReferenceValue,
@@ -28,7 +29,8 @@ export {
   type SnpPolicy,
   type TcbFloor,
 } from './appraise/policy.ts';
-export { parsePolicy, readPolicy } from './appraise/policy-parse.ts';
+export { readPolicy } from './appraise/policy-file.ts';
+export { parsePolicy } from './appraise/policy-parse.ts';
 export {
   type Affirming,
   type AttestationResult,
@@ -42,6 +44,7 @@ export { EAR_PROFILES, type EarClaims, type EarOptions, type EarProfile, earMedi
 export { type EarAlgorithm, type JWK, signEar } from './ear-sign.ts';
 export { type TrustClaim, type TrustTier, type TrustVector, trustVector } from './ear-vector.ts';
 export { detectKind, type Kind } from './kind.ts';
+export { decodeNsmCbor } from './nitro/cbor.ts';
 export { type NitroDocument, parseNitroDocument } from './nitro/document.ts';
 export type { SealingKey } from './receipt/challenge.ts';
 export type { VerifiedSession } from './receipt/session.ts';

@@ -1,7 +1,7 @@
 import { detectFile } from '@veritee/protocol';
 import { opensLikeAir } from './air/detect.ts';
-import { opensLikeNitroDocument } from './nitro/document.ts';
-import { opensLikeHclReport } from './snp/hcl.ts';
+import { opensLikeNitroDocument } from './nitro/detect.ts';
+import { opensLikeHclReport } from './snp/hcl-rows.ts';
 import { HIGHEST_PLAUSIBLE_VERSION, SNP_REPORT_BYTES } from './snp/report.ts';
 
 /** What a file claims to be. */

@@ -8,12 +8,8 @@
 import { type Bytes, base64url, CodedError, fromUtf8 } from '@veritee/protocol';
 import { type CryptoKey, errors, flattenedVerify, type JWK } from 'jose';
 import { type AppraisalPolicy, mintPolicy, type NitroReferenceValue, type ReferenceValue } from './appraise/policy.ts';
-import {
-  readMeasurements,
-  readNitroReferenceValue,
-  readPolicyJson,
-  readReferenceValue,
-} from './appraise/policy-parse.ts';
+import { readPolicyJson } from './appraise/policy-file.ts';
+import { readMeasurements, readNitroReferenceValue, readReferenceValue } from './appraise/policy-parse.ts';
 
 export const REFERENCE_VALUES_PROFILE = 'veritee/reference-values/v1';
 

@@ -1,7 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Bytes, bytes, encodeSnpCertificateTable, SNP_CERTIFICATE_GUID, utf8 } from '@veritee/protocol';
+import {
+  type Bytes,
+  bytes,
+  concat,
+  encodeSnpCertificateTable,
+  SNP_CERTIFICATE_GUID,
+  sha512,
+  utf8,
+} from '@veritee/protocol';
 import { pem } from '../certificate.ts';
 import type { GuestFields, SimulatedAmdSp } from './amd-sp.ts';
 import { type Sleep, type Throttle, throttle } from './throttle.ts';
@@ -13,6 +21,8 @@ import { type Sleep, type Throttle, throttle } from './throttle.ts';
 export interface TsmFilesystem {
   mkdir(name: string): Promise<void>;
   rmdir(name: string): Promise<void>;
+  /** Names of the folders that are there. */
+  list(): Promise<readonly string[]>;
   write(path: string, data: Uint8Array): Promise<void>;
   read(path: string): Promise<Uint8Array>;
 }
@@ -36,6 +46,8 @@ export interface SimulatedTsmOptions {
   /** What the host puts into auxblob: certificates as DER or PEM, the root included or not, or nothing. */
   readonly certificates?: 'der' | 'pem' | 'none';
   readonly includeArk?: boolean;
+  /** Of the guest's SVSM. */
+  readonly svsmManifest?: Uint8Array;
   readonly throttle?: Throttle;
   readonly sleep?: Sleep;
 }
@@ -44,14 +56,26 @@ interface ReportFolder {
   writeGeneration: number;
   inblob: Uint8Array;
   privlevel: number;
+  service: 'svsm' | null;
   /** The blobs, with the generation they were made for. */
-  made: { readonly generation: number; readonly outblob: Uint8Array; readonly auxblob: Uint8Array } | null;
+  made: {
+    readonly generation: number;
+    readonly outblob: Uint8Array;
+    readonly auxblob: Uint8Array;
+    readonly manifestblob: Uint8Array;
+  } | null;
 }
 
 const INBLOB_MAX = 64;
 const PRIVLEVEL_MAX = 3;
-const READABLE: readonly string[] = ['outblob', 'auxblob', 'generation', 'provider', 'privlevel_floor'];
-const WRITABLE: readonly string[] = ['inblob', 'privlevel'];
+const READABLE: readonly string[] = ['outblob', 'auxblob', 'manifestblob', 'generation', 'provider', 'privlevel_floor'];
+const WRITABLE: readonly string[] = ['inblob', 'privlevel', 'service_provider'];
+
+/** Attributes of Linux 6.10: a guest without an SVSM is taken for one of before. */
+const OF_SVSM: readonly string[] = ['manifestblob', 'service_provider'];
+
+/** The attributes of a request, as they are listed. */
+export const TSM_ATTRIBUTES = { readable: READABLE, writable: WRITABLE } as const;
 
 function errno(code: ErrnoName, syscall: string, path: string): Error {
   const message = `${code}: simulated TSM, ${syscall} '${path}'`;
@@ -64,6 +88,7 @@ export class SimulatedTsm implements TsmFilesystem {
   readonly #guest: SimulatedTsmOptions['guest'] & { readonly reportId: Bytes<32> };
   readonly #privlevelFloor: number;
   readonly #certTable: Uint8Array;
+  readonly #svsmManifest: Uint8Array | undefined;
   readonly #throttled: () => Promise<void>;
   readonly #folders = new Map<string, ReportFolder>();
   readonly #faults: { readonly fault: TsmFault; left: number }[] = [];
@@ -74,6 +99,7 @@ export class SimulatedTsm implements TsmFilesystem {
     this.#guest = { reportId: bytes(randomBytes(32), 32, 'REPORT_ID'), ...options.guest };
     this.#privlevelFloor = options.privlevelFloor ?? 0;
     this.#certTable = certTable(chip, options.certificates ?? 'der', options.includeArk ?? true);
+    this.#svsmManifest = options.svsmManifest;
     this.#throttled = throttle(options.throttle ?? 'none', options.sleep ?? wait);
   }
 
@@ -86,7 +112,13 @@ export class SimulatedTsm implements TsmFilesystem {
       this.#raiseFault('mkdir', name);
       if (name === '' || name.includes('/')) throw errno('ENOENT', 'mkdir', name);
       if (name === '.' || name === '..' || this.#folders.has(name)) throw errno('EEXIST', 'mkdir', name);
-      this.#folders.set(name, { writeGeneration: 0, inblob: new Uint8Array(0), privlevel: 0, made: null });
+      this.#folders.set(name, {
+        writeGeneration: 0,
+        inblob: new Uint8Array(0),
+        privlevel: 0,
+        service: null,
+        made: null,
+      });
     });
   }
 
@@ -95,6 +127,10 @@ export class SimulatedTsm implements TsmFilesystem {
       this.#raiseFault('rmdir', name);
       if (!this.#folders.delete(name)) throw errno('ENOENT', 'rmdir', name);
     });
+  }
+
+  list(): Promise<readonly string[]> {
+    return this.#oneAtATime(async () => [...this.#folders.keys()]);
   }
 
   write(path: string, data: Uint8Array): Promise<void> {
@@ -106,8 +142,13 @@ export class SimulatedTsm implements TsmFilesystem {
       if (attribute === 'inblob') {
         if (given.length > INBLOB_MAX) throw errno('EFBIG', 'write', path);
         folder.inblob = given;
-      } else {
+      } else if (attribute === 'privlevel') {
         folder.privlevel = this.#readPrivlevel(given, path);
+      } else {
+        if (!this.#svsmManifest || Buffer.from(given).toString('latin1').trim() !== 'svsm') {
+          throw errno('EINVAL', 'write', path);
+        }
+        folder.service = 'svsm';
       }
       folder.writeGeneration += 1;
     });
@@ -120,8 +161,8 @@ export class SimulatedTsm implements TsmFilesystem {
       if (attribute === 'generation') return utf8(`${folder.writeGeneration}\n`);
       if (attribute === 'provider') return utf8('sev_guest\n');
       if (attribute === 'privlevel_floor') return utf8(`${this.#privlevelFloor}\n`);
-      const { outblob, auxblob } = await this.#blobs(folder, path);
-      return new Uint8Array(attribute === 'outblob' ? outblob : auxblob);
+      const { outblob, auxblob, manifestblob } = await this.#blobs(folder, path);
+      return new Uint8Array({ outblob, auxblob, manifestblob }[attribute as 'outblob' | 'auxblob' | 'manifestblob']);
     });
   }
 
@@ -134,9 +175,12 @@ export class SimulatedTsm implements TsmFilesystem {
     if (inblob.length !== INBLOB_MAX) throw errno('EINVAL', 'read', path); // REPORT_DATA is 64 bytes, never padded
     if (privlevel < this.#privlevelFloor) throw errno('EIO', 'read', path); // the firmware refuses; 0 unless written
     await this.#throttled();
-    const reportData = bytes(inblob, 64, 'REPORT_DATA');
+    // An SVSM binds its manifest: REPORT_DATA is the hash of both.
+    const manifestblob = folder.service === 'svsm' ? (this.#svsmManifest ?? new Uint8Array(0)) : new Uint8Array(0);
+    const reportData =
+      folder.service === 'svsm' ? sha512(concat(inblob, manifestblob)) : bytes(inblob, 64, 'REPORT_DATA');
     const outblob = this.#chip.report({ ...this.#guest, reportData, vmpl: privlevel });
-    folder.made = { generation, outblob, auxblob: this.#certTable };
+    folder.made = { generation, outblob, auxblob: this.#certTable, manifestblob };
     return folder.made;
   }
 
@@ -151,8 +195,9 @@ export class SimulatedTsm implements TsmFilesystem {
     const [name = '', attribute = '', ...deeper] = path.split('/');
     const folder = this.#folders.get(name);
     if (!folder || deeper.length > 0) throw errno('ENOENT', syscall, path);
-    if (refused.includes(attribute)) throw errno('EACCES', syscall, path);
-    if (!allowed.includes(attribute)) throw errno('ENOENT', syscall, path);
+    const old = !this.#svsmManifest && OF_SVSM.includes(attribute);
+    if (old || !allowed.includes(attribute))
+      throw errno(!old && refused.includes(attribute) ? 'EACCES' : 'ENOENT', syscall, path);
     return { folder, attribute };
   }
 

@@ -1,25 +1,27 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { bytes, utf8 } from '@veritee/protocol';
+import { type Bytes, bytes, utf8 } from '@veritee/protocol';
 import { ConfigfsTsmAttester } from './configfs-tsm.ts';
 import { NsmAttester } from './nsm.ts';
+import { GivenEndorsements } from './snp-certificates.ts';
 
 // The simulated platforms stand behind the same interfaces as the real ones. They are imported only when asked for, so
 // that a release image can leave them out.
-
-const MIN_INTERVAL_MS = 100;
 
 export interface SimulatedOptions {
   /** Holds the throw-away keys; the root is written there as the platform's *.pem. */
   readonly dataDir: string;
   /** The program whose digest stands in for the launch measurement. */
   readonly programFiles: readonly (string | URL)[];
+  readonly minIntervalMs: number;
 }
 
 export interface SimulatedSnpOptions extends SimulatedOptions {
   readonly throttle: 'none' | 'cloud';
   readonly product: 'Milan' | 'Genoa' | 'Turin';
   readonly reportVersion: 2 | 3 | 5;
+  /** What the guest was launched with; zeros when null. */
+  readonly hostData: Bytes<32> | null;
   readonly onProgress: (text: string) => void;
 }
 
@@ -38,13 +40,18 @@ export async function simulatedSnp(options: SimulatedSnpOptions): Promise<Config
   const digest = createHash('sha384');
   for (const content of await contents(options.programFiles)) digest.update(content);
   const tsm = new SimulatedTsm(sp, {
-    guest: { measurement: bytes(digest.digest(), 48, 'MEASUREMENT') },
+    guest: {
+      measurement: bytes(digest.digest(), 48, 'MEASUREMENT'),
+      ...(options.hostData ? { hostData: options.hostData } : {}),
+    },
     throttle: options.throttle,
   });
   return new ConfigfsTsmAttester(tsm, {
     platform: 'simulated-snp',
     warning: SIMULATED_WARNING,
-    minIntervalMs: MIN_INTERVAL_MS,
+    minIntervalMs: options.minIntervalMs,
+    privlevel: null,
+    endorsements: new GivenEndorsements(),
   });
 }
 
@@ -65,6 +72,6 @@ export async function simulatedNitro(options: SimulatedOptions): Promise<NsmAtte
   return new NsmAttester(nsm, {
     platform: 'simulated-nitro',
     warning: SIMULATED_NITRO_WARNING,
-    minIntervalMs: MIN_INTERVAL_MS,
+    minIntervalMs: options.minIntervalMs,
   });
 }

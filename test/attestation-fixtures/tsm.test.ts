@@ -8,7 +8,8 @@ import {
   type TsmFilesystem,
 } from '../../attestation-fixtures/index.ts';
 import { sharedAuthority } from '../../attestation-fixtures/snp/evidence.ts';
-import { bytes, fromUtf8, hex, utf8 } from '../../protocol/bytes.ts';
+import { bytes, concat, fromUtf8, hex, utf8 } from '../../protocol/bytes.ts';
+import { sha512 } from '../../protocol/hash.ts';
 import { encodeSnpCertificateTable, SNP_CERTIFICATE_GUID } from '../../protocol/snp-certificate-table.ts';
 import { EVIDENCE } from './oracles.ts';
 
@@ -164,6 +165,18 @@ describe('rules of the kernel', () => {
     for (const path of ['one/outblob', 'one/auxblob', 'one/generation', 'one/provider', 'one/privlevel_floor']) {
       await expect(tsm.write(path, nonce(1))).rejects.toMatchObject({ code: 'EACCES' });
     }
+  });
+
+  test('an SVSM’s manifest, bound by the hash that takes REPORT_DATA’s place', async () => {
+    const { tsm } = simulated({ svsmManifest: utf8('services') });
+    await tsm.mkdir('one');
+    await expect(tsm.write('one/service_provider', utf8('other'))).rejects.toMatchObject({ code: 'EINVAL' });
+    await tsm.write('one/service_provider', utf8('svsm\n'));
+    await tsm.write('one/inblob', nonce(1));
+    expect(await text(tsm, 'one/generation')).toBe('2\n');
+    const report = await tsm.read('one/outblob');
+    expect(report.subarray(0x50, 0x90)).toEqual(sha512(concat(nonce(1), utf8('services'))));
+    expect(await text(tsm, 'one/manifestblob')).toBe('services');
   });
 
   test('folders', async () => {

@@ -9,7 +9,7 @@ import { Log } from '../support/mini-enclave.ts';
 import { strictNitroPolicy, strictPolicy } from '../support/policies.ts';
 import { RealEnclave } from '../support/real-enclave.ts';
 import { ROOT } from '../support/shared.ts';
-import { TsmMount } from '../support/tsm-mount.ts';
+import { PROGRAMS, TsmMount } from '../support/tsm-mount.ts';
 
 const missing = TsmMount.missing();
 if (missing !== null) console.warn(`SKIPPED: the enclave process on its real attesters (FUSE): ${missing}`);
@@ -25,7 +25,9 @@ const running: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const one of running.splice(0)) await one.stop();
 });
-afterAll(() => rmSync(home, { recursive: true }));
+afterAll(() => {
+  for (const folder of [home, PROGRAMS]) rmSync(folder, { recursive: true, force: true });
+});
 
 async function mount(options: Parameters<typeof TsmMount.mount>[0] = {}): Promise<TsmMount> {
   const one = await TsmMount.mount({ keys, ...options });

@@ -95,7 +95,7 @@ async function make(handle: (request: InnerRequest) => Promise<InnerResponse>, p
     const opened = await sealed.openResponse(outer.body, outer.headers['content-type'] as string);
     return { outer, inner: parseBinaryResponse(opened) };
   };
-  return { inference, config, socketPath, post, ask, keys };
+  return { inference, config, socketPath, post, ask, keys, outbox: parts.outbox };
 }
 
 interface Answer {
@@ -109,11 +109,12 @@ function exchange(
   method: string,
   headers: Record<string, string>,
   body: Uint8Array,
+  path = '/ohttp',
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const req = nodeRequest({
       socketPath,
-      path: '/ohttp',
+      path,
       method,
       headers: { ...headers, 'content-length': body.length },
     });
@@ -221,5 +222,23 @@ describe('refused by the enclave itself, whatever its host lets through', () => 
       const refused = await post(randomBytes(8 << 20), { [HEADER.boot]: 'cd'.repeat(16) });
       expect([refused.status, codeOf(refused)]).toEqual([400, 'SEALING_KEY_UNKNOWN']);
     }
+  });
+});
+
+describe('the target is taken as it stands', () => {
+  // A host passes on what lies under /v2, and nobody's detour may lead from there to what is the host's alone.
+  test.each([
+    ['GET', '/v2/../link/hello'],
+    ['POST', '/v2/x/../../link/ack?position=1'],
+    ['GET', '/v2/%2e%2e/link/records?from=0'],
+    ['GET', '/v2\\..\\link\\hello'],
+    ['POST', '/v2/../ohttp'],
+    ['GET', '//link/link/hello'],
+  ])('%s %s', async (method, path) => {
+    const { socketPath, outbox } = await make(async () => ok(null));
+    const before = outbox.acknowledged;
+    const answer = await exchange(socketPath, method, {}, new Uint8Array(0), path);
+    expect([answer.status, codeOf(answer)]).toEqual([403, 'PLAINTEXT_NOT_ALLOWED']);
+    expect(outbox.acknowledged).toBe(before);
   });
 });

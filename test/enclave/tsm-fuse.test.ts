@@ -15,7 +15,7 @@ import { GivenEndorsements } from '../../enclave/attester/snp-certificates.ts';
 import { TsmFolder } from '../../enclave/attester/tsm-folder.ts';
 import { bytes, modelSetPcr, sha256, utf8 } from '../../protocol/index.ts';
 import type { FuseFault, FuseOptions } from '../support/tsm-fuse.ts';
-import { bundleProgram, TsmMount } from '../support/tsm-mount.ts';
+import { bundleProgram, PROGRAMS, TsmMount } from '../support/tsm-mount.ts';
 
 const missing = TsmMount.missing();
 if (missing !== null)
@@ -30,7 +30,7 @@ const threads: ThreadedNsm[] = [];
 afterAll(async () => {
   for (const thread of threads) await thread.close();
   for (const one of mounted) await one.stop();
-  rmSync(keys, { recursive: true });
+  for (const folder of [keys, PROGRAMS]) rmSync(folder, { recursive: true, force: true });
 });
 
 async function mount(options: Partial<FuseOptions> = {}): Promise<TsmMount> {
@@ -151,7 +151,7 @@ describe.skipIf(missing !== null)('configfs-tsm as a file system', () => {
   });
 
   test('while the host throttles, files, crypto and the event loop go on', async () => {
-    await tsm.fault({ operation: 'read', attribute: 'outblob', delayMs: 1500, errno: 'ETIMEDOUT', times: 1 });
+    await tsm.fault({ operation: 'read', attribute: 'outblob', held: true, errno: 'ETIMEDOUT', times: 1 });
     let over = false;
     const report = expect(snp(tsm).attest(data))
       .rejects.toMatchObject({ code: 'PLATFORM_TIMEOUT', field: 'outblob' })
@@ -168,6 +168,7 @@ describe.skipIf(missing !== null)('configfs-tsm as a file system', () => {
       done += 1;
     }
     expect(over).toBe(false);
+    tsm.release();
     await report;
   });
 
@@ -242,7 +243,7 @@ describe.skipIf(missing !== null)('the ioctl of /dev/nsm, through koffi', () => 
   });
 
   test('a stall holds its own thread alone', async () => {
-    await tsm.fault({ operation: 'ioctl', delayMs: 1000, errno: 'ETIMEDOUT', times: 1 });
+    await tsm.fault({ operation: 'ioctl', held: true, errno: 'ETIMEDOUT', times: 1 });
     let over = false;
     const asked = expect(attester.random())
       .rejects.toMatchObject({ code: 'PLATFORM_TIMEOUT' })
@@ -254,6 +255,7 @@ describe.skipIf(missing !== null)('the ioctl of /dev/nsm, through koffi', () => 
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     expect(over).toBe(false);
+    tsm.release();
     await asked;
   });
 

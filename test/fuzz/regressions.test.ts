@@ -1,4 +1,4 @@
-/** Replays what `npm run fuzz` starts from, and every input it has ever found fault with. */
+/** Replays what `npm run fuzz` starts from; an input that it finds fault with becomes a case here once mended. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { CodedError, TARGETS } from './targets.ts';

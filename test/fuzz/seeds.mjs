@@ -1,5 +1,5 @@
 // Writes test/fuzz/seeds.json: one good input of each kind, made by the simulated platforms and the published vectors.
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -117,7 +117,19 @@ const response = text(
 );
 /** {dims: [2, 2], data_type: FLOAT, name: "x", raw_data: 16 bytes}, and the same with float_data. */
 const tensors = [`0802080210014201784a10${'00'.repeat(16)}`, `0802080210012210${'00'.repeat(16)}420178`];
+const nsmDevice = v.SimulatedNsm.create({ pcrs: v.SIMULATED_PCRS });
 const nsmAnswer = v.encodeCbor(new Map([['Attestation', new Map([['document', nitro.document]])]]));
+
+const nsmDescription = await nsmDevice.request(v.encodeCbor('DescribeNSM'));
+const nsmPcr = await nsmDevice.request(v.encodeCbor(new Map([['DescribePCR', new Map([['index', 0]])]])));
+const referenceBuilds = text(
+  JSON.stringify({
+    ...{ profile: 'veritee/reference-values/v1', id: 'acme' },
+    sevSnp: v.strictPolicy().sevSnp.referenceValues,
+    nitro: [v.nitroImage()],
+    deniedMeasurements: ['ab'.repeat(48)],
+  }),
+);
 
 const teeKey = { kty: 'EC', crv: 'P-256', alg: 'ECDH-ES+A256KW', x: 'A'.repeat(43), y: 'A'.repeat(43) };
 const exchange = (evidence) => v.encodeKbsAttestation({ nonce: 'AAAA', teeKey, evidence });
@@ -129,10 +141,21 @@ const message = { method: 'POST', path: '/v2/models/a/infer', headers: new Map([
 const indeterminate = (framing, control) =>
   Buffer.concat([Buffer.of(framing, ...control), text('\x03x-a\x01b\0\x02ab\x03cde\0\x03x-c\x01d\0'), Buffer.alloc(5)]);
 
-/** Shape only: version 1 and the algorithm, everything else zero. */
+/** ID_BLOCK of version 1 and ID_AUTH_INFO: signed by an ID key, which no author vouches for; numbers little-endian. */
+const idKey = generateKeyPairSync('ec', { namedCurve: 'P-384' });
 const idBlock = Buffer.alloc(96 + 4096);
 idBlock.writeUInt32LE(1, 0x50);
 idBlock.writeUInt32LE(1, 96);
+const idSignature = sign('sha384', idBlock.subarray(0, 96), { key: idKey.privateKey, dsaEncoding: 'ieee-p1363' });
+const { x, y } = idKey.publicKey.export({ format: 'jwk' });
+idBlock.writeUInt32LE(2, 96 + 0x240);
+for (const [at, value] of [
+  [0x40, idSignature.subarray(0, 48)],
+  [0x88, idSignature.subarray(48)],
+  [0x244, Buffer.from(x, 'base64url')],
+  [0x28c, Buffer.from(y, 'base64url')],
+])
+  idBlock.set(Buffer.from(value).reverse(), 96 + at);
 
 const seeds = {
   cbor: payloads,
@@ -165,6 +188,10 @@ const seeds = {
   modelConfig: [text('{"description": "a", "labels": {"owner": "vision"}}')],
   tensorProto: tensors.map((tensor) => Buffer.from(tensor, 'hex')),
   nsmAnswer: [nsmAnswer],
+  nsmDescription: [nsmDescription],
+  nsmPcr: [nsmPcr],
+  givenEndorsements: [table, pem, snp.Milan.chain[0]],
+  referenceBuilds: [referenceBuilds],
   sealedModelHead: [v.seal(text('weights'), 'a/1/model.onnx', 'kbs:///a/b/c', fill(32, 1), fill(12, 2))],
   kbsRequest: [text(v.encodeKbsRequest('snp'))],
   kbsChallenge: [text(v.encodeKbsChallenge('AAAA'))],

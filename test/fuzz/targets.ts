@@ -9,9 +9,11 @@ import { measureEnclave } from '../../cli/measure/nitro/pcrs.ts';
 import { readIdBlock } from '../../cli/measure/snp/id-block.ts';
 import { parseOvmf } from '../../cli/measure/snp/ovmf.ts';
 import { readTensorProto } from '../../cli/tensor-proto.ts';
-import { readAttestationAnswer } from '../../enclave/attester/nsm-messages.ts';
+import { readAttestationAnswer, readDescription, readPcr } from '../../enclave/attester/nsm-messages.ts';
+import { GivenEndorsements } from '../../enclave/attester/snp-certificates.ts';
 import { parseEnvelopedData } from '../../enclave/keys/cms.ts';
 import { parseModelConfig } from '../../enclave/models/config.ts';
+import { readBuilds } from '../../enclave/platform-measurement/builds.ts';
 import { bytes, equalBytes } from '../../protocol/bytes.ts';
 import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
 import { parseCheckpoint } from '../../protocol/checkpoint.ts';
@@ -109,6 +111,10 @@ export const TARGETS: Readonly<Record<string, (data: Uint8Array) => void | Promi
   modelConfig: (data) => void parseModelConfig(data, 'fuzz'),
   tensorProto: (data) => void readTensorProto(data, 'fuzz'),
   nsmAnswer: (data) => void readAttestationAnswer(data),
+  nsmDescription: (data) => void readDescription(data),
+  nsmPcr: (data) => void readPcr(data),
+  givenEndorsements: (data) => new GivenEndorsements().offer(data),
+  referenceBuilds: (data) => void readBuilds(data),
   sealedModelHead: (data) => void parseSealedModelHead(data, data.length, 'fuzz'),
   kbsRequest: (data) => void parseKbsRequest(data),
   kbsChallenge: (data) => void parseKbsChallenge(data),

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync } from 'esbuild';
 import { FRAME, FrameReader, type LinkStatus } from '../../protocol/link.ts';
+import { PROGRAMS } from './tsm-mount.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -12,7 +13,7 @@ let built: string | undefined;
 /** The enclave process, compiled from the sources under test; without the simulated platforms. */
 function program(): string {
   if (built) return built;
-  const folder = path.join(root, `node_modules/.cache/veritee-test/${process.pid}/enclave`);
+  const folder = path.join(PROGRAMS, 'enclave');
   mkdirSync(folder, { recursive: true });
   buildSync({
     absWorkingDir: root,

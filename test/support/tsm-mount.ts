@@ -8,11 +8,13 @@ import type { FromFuse, FuseFault, FuseOptions, ToFuse } from './tsm-fuse.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A program of ours as one file, where it finds koffi and other packages. */
+/** Compiled programs of this process; here they find koffi and other packages. */
+export const PROGRAMS = path.join(root, `node_modules/.cache/veritee-test/${process.pid}`);
+
+/** A program of ours as one file. Whoever calls it removes `PROGRAMS` in the end. */
 export function bundleProgram(entry: string, name: string): string {
-  const folder = path.join(root, `node_modules/.cache/veritee-test/${process.pid}`);
-  mkdirSync(folder, { recursive: true });
-  const outfile = path.join(folder, `${name}.mjs`);
+  mkdirSync(PROGRAMS, { recursive: true });
+  const outfile = path.join(PROGRAMS, `${name}.mjs`);
   buildSync({
     absWorkingDir: root,
     entryPoints: [entry],

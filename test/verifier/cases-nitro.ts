@@ -6,7 +6,7 @@ import {
   type SimulatedNitroEvidenceRequest,
 } from '../../attestation-fixtures/index.ts';
 import { generateNitroKey } from '../../attestation-fixtures/nitro/pki.ts';
-import { hex } from '../../protocol/index.ts';
+import { type Bytes, hex, MODEL_SET_PCR, modelSetPcr, sha256, utf8 } from '../../protocol/index.ts';
 import { type AssessInput, parsePolicy } from '../../verifier/index.ts';
 import { strictPolicy } from '../support/policies.ts';
 import type { Row } from './cases.ts';
@@ -34,6 +34,7 @@ const strictNitro = (change: Record<string, unknown> = {}) => ({
   referenceValues: [build],
   debug: 'forbid',
   maxDocumentAgeSeconds: 300,
+  modelBinding: 'not-required',
   ...change,
 });
 const otherwise = (change: Record<string, unknown>): Change => ({
@@ -43,6 +44,11 @@ const certificate = (level: 'regional' | 'leaf', change: (good: CertificateSpec)
   request: { mutateCertificates: { [level]: change } },
 });
 const other = 'aa'.repeat(48);
+const MODEL_A = sha256(utf8('a'));
+const MODEL_B = sha256(utf8('b'));
+const measuring = (digests: readonly Bytes<32>[]): Partial<SimulatedNitroEvidenceRequest> => ({
+  pcrs: new Map([...SIMULATED_PCRS, [MODEL_SET_PCR, modelSetPcr(digests)]]),
+});
 const keys = { regional: generateNitroKey(), leaf: generateNitroKey() };
 
 export const NITRO: readonly Row[] = [
@@ -139,6 +145,18 @@ export const NITRO: readonly Row[] = [
     }),
   ],
   [
+    'models that PCR16 does not measure',
+    'policy.model-set',
+    'MODEL_SET_UNKNOWN',
+    document({ request: measuring([MODEL_B, MODEL_A]), nitro: { modelBinding: { modelSets: [[hex(MODEL_A)]] } } }),
+  ],
+  [
+    'models of an enclave that locked no PCR16',
+    'policy.model-set',
+    'MODEL_SET_UNKNOWN',
+    document({ nitro: { modelBinding: { modelSets: [[hex(MODEL_A)]] } } }),
+  ],
+  [
     'a document of an hour ago',
     'policy.nitro-document-age',
     'DOCUMENT_TOO_OLD',
@@ -148,5 +166,12 @@ export const NITRO: readonly Row[] = [
 
 export const NITRO_GOOD: readonly (readonly [string, () => Promise<AssessInput>])[] = [
   ['a Nitro document', document({})],
+  [
+    'a Nitro document over measured models, listed in another order',
+    document({
+      request: measuring([MODEL_B, MODEL_A]),
+      nitro: { modelBinding: { modelSets: [[hex(MODEL_A)], [hex(MODEL_A), hex(MODEL_B)]] } },
+    }),
+  ],
   ['a Nitro document under the strict policy', document({ nitro: {} })],
 ];

@@ -13,6 +13,8 @@ import {
   sharedAuthority,
 } from '../../attestation-fixtures/index.ts';
 import {
+  type Bytes,
+  bytes,
   type Cbor,
   type CborKey,
   CLAIM,
@@ -23,6 +25,7 @@ import {
   encodeReceipt,
   hex,
   MAX_RECEIPT_BYTES,
+  modelSetHostData,
   type Statement,
   sha256,
 } from '../../protocol/index.ts';
@@ -117,6 +120,7 @@ interface RawChange {
 }
 
 const DAY = 86_400_000;
+const OTHER_MODEL = bytes(new Uint8Array(32).fill(0xee), 32, 'model digest');
 
 const raw = (change: RawChange) => async (): Promise<AssessInput> => {
   const tick = await new MiniEnclave().tick({ snp: { version: 3, ...change.snp } });
@@ -568,6 +572,18 @@ const POLICY: readonly Row[] = [
     strict({ policy: { models: [{ digest: 'aa'.repeat(32) }] } }),
   ],
   [
+    'models that HOST_DATA does not measure',
+    'policy.model-set',
+    'MODEL_SET_UNKNOWN',
+    strict({ snp: { modelBinding: { modelSets: [[hex(MODEL.digest)]] } } }),
+  ],
+  [
+    'a model that was not measured',
+    'policy.measured-model',
+    'MODEL_NOT_MEASURED',
+    strict(modelsMeasured([OTHER_MODEL])),
+  ],
+  [
     'an answer that no report covers yet',
     'policy.strength',
     'STRENGTH_INSUFFICIENT',
@@ -581,6 +597,18 @@ const POLICY: readonly Row[] = [
   ['no nonce', 'policy.freshness', 'FRESHNESS_REQUIRED', strict({ policy: { freshness: 'nonce-required' } })],
   ['no proven time', 'policy.existed-by', 'TIME_NOT_PROVEN', strict({ policy: { existedBy: 'required' } })],
 ];
+
+/** A guest launched for these models, under a policy that lists them. */
+function modelsMeasured(digests: readonly Bytes<32>[]): Change {
+  const hostData = modelSetHostData(digests);
+  return {
+    tick: report(() => ({ hostData })),
+    snp: {
+      modelBinding: { modelSets: [digests.map(hex)] },
+      referenceValues: [{ ...strictPolicy().sevSnp.referenceValues[0], hostData: 'unused' }],
+    },
+  };
+}
 
 export const REFUSALS: readonly RefusalCase[] = [
   ...SHAPE,
@@ -609,6 +637,7 @@ export const GOOD: readonly (readonly [string, () => Promise<AssessInput>])[] = 
     }),
   ],
   ['a receipt under the strict policy', strict({})],
+  ['a receipt of a measured model', strict(modelsMeasured([OTHER_MODEL, MODEL.digest]))],
   ['an attestation', attestation({})],
   ['a raw report', raw({})],
   ['a raw report with a list', raw({ crl: { days: 30 } })],

@@ -22,8 +22,8 @@ import { sharedNitroRoot, simulatedNitroEvidence } from '../../attestation-fixtu
 import { createNitroRoot, generateNitroKey } from '../../attestation-fixtures/nitro/pki.ts';
 import { parseNitroCertificate, verifyNitroCertificateSignature } from '../../verifier/nitro/certificate.ts';
 import { nitroAnchorOf } from '../../verifier/nitro/root.ts';
-import type { TrustAnchor } from '../../verifier/trust/anchor.ts';
-import { AWS_ANCHORS, awsAnchor } from '../../verifier/trust/aws.ts';
+import { embedded, type TrustAnchor } from '../../verifier/trust/anchor.ts';
+import { AWS_ANCHORS } from '../../verifier/trust/aws.ts';
 import { readCertificates } from '../../verifier/x509/pem.ts';
 import { AWS_CERTIFICATES, attemptNitro } from './nitro-support.ts';
 import { codeOf, flipped, read } from './snp-support.ts';
@@ -200,9 +200,11 @@ describe('roots as anchors', () => {
 
   test('key and fingerprint must both be those of AWS', () => {
     const [aws] = AWS_ANCHORS as [TrustAnchor];
-    expect(awsAnchor(aws)).toBe(aws);
-    expect(awsAnchor({ ...aws, publicKey: good.publicKey as TrustAnchor['publicKey'] })).toBeNull();
-    expect(awsAnchor({ ...aws, fingerprint: parse(issueNitroCertificate(good, key)).fingerprint })).toBeNull();
+    expect(embedded(AWS_ANCHORS, aws)).toBe(aws);
+    expect(embedded(AWS_ANCHORS, { ...aws, publicKey: good.publicKey as TrustAnchor['publicKey'] })).toBeNull();
+    expect(
+      embedded(AWS_ANCHORS, { ...aws, fingerprint: parse(issueNitroCertificate(good, key)).fingerprint }),
+    ).toBeNull();
   });
 
   const changed = (change: Partial<CertificateSpec>, by = key): Uint8Array =>

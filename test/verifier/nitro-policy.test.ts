@@ -43,6 +43,11 @@ describe('schema and parser say the same', () => {
     ['no age', strictNitroPolicy({}, { maxDocumentAgeSeconds: undefined }), false],
     ['a negative age', strictNitroPolicy({}, { maxDocumentAgeSeconds: -1 }), false],
     ['another root', strictNitroPolicy({ anchors: [{ builtin: 'azure' }] }), false],
+    ['a set of models', strictNitroPolicy({}, { modelBinding: { modelSets: [['ab'.repeat(32)]] } }), true],
+    ['no set of models', strictNitroPolicy({}, { modelBinding: { modelSets: [] } }), false],
+    ['a set of no models', strictNitroPolicy({}, { modelBinding: { modelSets: [[]] } }), false],
+    ['a short digest in a set', strictNitroPolicy({}, { modelBinding: { modelSets: [['ab']] } }), false],
+    ['no word on models', strictNitroPolicy({}, { modelBinding: undefined }), false],
     ['a field of SNP', strictNitroPolicy({}, { vlek: 'allow' }), false],
   ])('%s', (_, json, good) => {
     expect([conforms(plain(json), schema), parses(plain(json))]).toEqual([good, good]);
@@ -53,7 +58,10 @@ describe('lint', () => {
   const lint = (changes: Record<string, unknown>, nitro: Record<string, unknown> = {}): string[] =>
     lintPolicy(
       parsePolicy(
-        strictNitroPolicy({ models: [{ digest: 'ab'.repeat(32) }], freshness: 'nonce-required', ...changes }, nitro),
+        strictNitroPolicy(
+          { models: [{ digest: 'ab'.repeat(32) }], freshness: 'nonce-required', ...changes },
+          { modelBinding: { modelSets: [['ab'.repeat(32)]] }, ...nitro },
+        ),
       ),
       AT,
     ).map(({ code, path: place }) => `${code} ${place}`);
@@ -67,6 +75,12 @@ describe('lint', () => {
     ['any program', { referenceValues: 'any-unidentified-program' }, ['opt-out policy.nitro.referenceValues']],
     ['debug', { debug: 'allow-debug-no-confidentiality' }, ['opt-out policy.nitro.debug']],
     ['any age', { maxDocumentAgeSeconds: 'any' }, ['opt-out policy.nitro.maxDocumentAgeSeconds']],
+    ['models that nobody measured', { modelBinding: 'not-required' }, ['opt-out policy.nitro.modelBinding']],
+    [
+      'a model that no set holds',
+      { modelBinding: { modelSets: [['cd'.repeat(32)]] } },
+      ['model-in-no-set policy.models[0]'],
+    ],
     ['an unused register', image({ pcr0: 'unused' }), ['opt-out policy.nitro.referenceValues[0].pcr0']],
     [
       'a build that has expired',

@@ -20,7 +20,8 @@ import {
   simulatedNitroEvidence,
 } from '../../attestation-fixtures/nitro/evidence.ts';
 import { createNitroRoot, generateNitroKey } from '../../attestation-fixtures/nitro/pki.ts';
-import { opensLikeNitroDocument, parseNitroDocument } from '../../verifier/nitro/document.ts';
+import { opensLikeNitroDocument } from '../../verifier/nitro/detect.ts';
+import { parseNitroDocument } from '../../verifier/nitro/document.ts';
 import { nitroAnchorOf } from '../../verifier/nitro/root.ts';
 import { AWS_ANCHORS } from '../../verifier/trust/aws.ts';
 import {

@@ -1,16 +1,19 @@
 import { describe, expect, test } from 'vitest';
+import { bytes, fromHex, hex, modelSetHostData } from '../../protocol/index.ts';
 import { AUTHENTICITY, lintPolicy, parsePolicy } from '../../verifier/index.ts';
 import { strictPolicy } from '../support/policies.ts';
 
 const AT = new Date('2026-06-01T12:00:00Z');
 const h = (n: number, byte = 'ab'): string => byte.repeat(n);
-const [build] = strictPolicy().sevSnp.referenceValues;
+const MODEL = 'ab'.repeat(32);
+const measured = (digest: string): string => hex(modelSetHostData([bytes(fromHex(digest)!, 32, 'digest')]));
+const build = { ...strictPolicy().sevSnp.referenceValues[0], hostData: measured(MODEL) };
 
 /** Opts out of nothing there is. */
 const tight = (changes: Record<string, unknown> = {}, snp: Record<string, unknown> = {}) =>
   strictPolicy(
     {
-      models: [{ digest: h(32) }],
+      models: [{ digest: MODEL }],
       freshness: 'nonce-required',
       ...changes,
     },
@@ -25,6 +28,7 @@ const tight = (changes: Record<string, unknown> = {}, snp: Record<string, unknow
       pageSwapDisabled: 'require',
       chips: [h(64)],
       crl: { maxAgeDays: 30 },
+      modelBinding: { modelSets: [[MODEL]] },
       ...snp,
     },
   );
@@ -63,6 +67,7 @@ describe('every opt-out is listed at its place', () => {
     ['unknownPlatformInfo', 'allow'],
     ['chips', 'any'],
     ['crl', 'not-required'],
+    ['modelBinding', 'not-required'],
   ];
   test.each(optOuts)('%s', (field, word) => {
     expect(lint(tight({}, { [field]: word }))).toEqual([`opt-out policy.sevSnp.${field}`, UNTIMED]);
@@ -156,6 +161,16 @@ describe('rules that nobody can have meant', () => {
       tight({ models: [{ digest: h(32) }, { name: 'x', digest: h(32) }] }),
       ['model-repeated policy.models[1]'],
     ],
+    [
+      'a model that no set holds',
+      tight({ models: [{ digest: MODEL }, { digest: h(32, 'cd') }] }),
+      ['model-in-no-set policy.models[1]'],
+    ],
+    [
+      'a value for HOST_DATA that is of no set of models',
+      tight({}, { referenceValues: [{ ...build, hostData: h(32), idKeyDigest: h(48), authorKeyDigest: h(48) }] }),
+      ['host-data-no-model-set policy.sevSnp.referenceValues[0].hostData'],
+    ],
     ['no wait for what is asked for', tight({ maxWaitSeconds: 0 }), ['no-wait policy.maxWaitSeconds']],
     ['no platform', tight({ sevSnp: 'refuse' }), ['accepts-nothing policy.sevSnp']],
   ];
@@ -185,7 +200,7 @@ describe('rules that nobody can have meant', () => {
   });
 
   test('builds of one name, a measurement twice, one that is denied too', () => {
-    const { measurement: _, ...rest } = build!;
+    const { measurement: _, ...rest } = build;
     expect(lint(builds({}, { measurement: h(48) }))).toEqual([
       'name-repeated policy.sevSnp.referenceValues[1].name',
       UNTIMED,

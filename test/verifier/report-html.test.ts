@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ALL_ROWS, type AssessInput, type AttestationResult, assess, renderHtml } from '../../verifier/index.ts';
-import { NITRO_VERIFY_ROWS } from '../../verifier/nitro/verify.ts';
+import { NITRO_VERIFY_ROWS } from '../../verifier/nitro/rows.ts';
 import { chainOf, LINKS } from '../../verifier/report/chain.ts';
 import { html } from '../../verifier/report/markup.ts';
 import { type Answer, AT, anchorsOf, MiniEnclave, MODEL, type Tick } from '../support/mini-enclave.ts';

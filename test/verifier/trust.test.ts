@@ -11,7 +11,8 @@ import {
   pem,
   publicKeyOf,
 } from '../../attestation-fixtures/snp/certificates.ts';
-import { AMD_ANCHORS, AMD_INTERMEDIATES, AMD_REVOKED } from '../../verifier/trust/amd.ts';
+import { AMD_ANCHORS, AMD_REVOKED } from '../../verifier/trust/amd.ts';
+import { AMD_INTERMEDIATES } from '../../verifier/trust/amd-intermediates.ts';
 import { amdAnchor, readTrustAnchors } from '../../verifier/trust/read.ts';
 import { AMD_CERTIFICATES, flipped, read } from './snp-support.ts';
 

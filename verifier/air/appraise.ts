@@ -45,7 +45,8 @@ export function appraiseAir(
   checkPlatform(policy, log);
   checkFreshness(nonce, policy, log);
   checkExistedBy(null, policy, log);
-  for (const id of ['shape.endorsements', 'policy.denied-measurements']) log.skip(id, 'no part of an AIR receipt');
+  for (const id of ['shape.endorsements', 'policy.denied-measurements', 'policy.model-set'])
+    log.skip(id, 'no part of an AIR receipt');
   for (const words of NOT_SHOWN) log.note(words);
   if (air.securityMode !== 'production') log.note('production: the receipt itself says that it is for evaluation');
 }

@@ -14,7 +14,7 @@ export async function verifyAir(file: Uint8Array, key: Uint8Array | undefined, l
     () => parseAirEnvelope(file),
     () => `${file.length} bytes`,
   );
-  const signer = await log.step('air.key', () => signerOf(key), hex);
+  const signer = log.step('air.key', () => signerOf(key), hex);
   await log.step(
     'air.signature',
     async () => {
@@ -25,7 +25,7 @@ export async function verifyAir(file: Uint8Array, key: Uint8Array | undefined, l
     },
     () => 'signed by the key given',
   );
-  const claims = await log.step(
+  const claims = log.step(
     'air.claims',
     () => parseAirClaims(envelope.payload),
     ({ measurementType, securityMode }) => `${measurementType}, ${securityMode}`,

@@ -3,6 +3,7 @@ import type { CheckLog, CheckRow } from '../checks.ts';
 import type { Verified, VerifiedPlatform } from '../receipt/verify.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { checkExpected, type Expectations } from './expected.ts';
+import { checkModelBinding, MODEL_SET_ROW } from './model-binding.ts';
 import { runNitroRules } from './nitro-rules.ts';
 import type { AppraisalPolicy } from './policy.ts';
 import { runReceiptRules } from './receipt-rules.ts';
@@ -12,6 +13,7 @@ import { runSnpRules } from './snp-rules.ts';
 export const PLATFORM_ROWS: readonly CheckRow[] = [
   { id: 'policy.platform', claim: 'platform', source: 'verifier/policy.schema.json' },
   DENIED_ROW,
+  MODEL_SET_ROW,
 ];
 
 /**
@@ -28,6 +30,7 @@ export function appraise(
 ): { readonly nonce: boolean } {
   const { nonce } = checkExpected(verified, expected, log);
   appraisePlatform(verified.platform, policy, at, log);
+  checkModelBinding(verified, policy, log);
   runReceiptRules(verified, nonce, policy, log);
   return { nonce };
 }

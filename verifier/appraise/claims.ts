@@ -135,9 +135,7 @@ export function readTcbs(report: SnpReport, product: SnpProduct): SnpTcbs {
 }
 
 export function reportFacts(report: SnpReport): ReportFacts {
-  const { raw: policyRaw, abiMajor, abiMinor, ...policyBits } = report.policy;
-  const { raw: infoRaw, unknownBits, ...infoBits } = report.platformInfo;
-  const { launchMitVector, currentMitVector } = report;
+  const { policy, platformInfo, launchMitVector, currentMitVector } = report;
   return {
     reportVersion: report.version,
     measurement: report.measurement,
@@ -152,8 +150,31 @@ export function reportFacts(report: SnpReport): ReportFacts {
     reportId: report.reportId,
     reportIdMa: report.reportIdMa,
     chipId: report.chipId,
-    guestPolicy: { raw: hexNumber(policyRaw), minimumAbi: `${abiMajor}.${abiMinor}`, ...policyBits },
-    platformInfo: { raw: hexNumber(infoRaw), unknownBits: hexNumber(unknownBits), ...infoBits },
+    // Field by field: leaving some out of a copy costs more than all the rest of this.
+    guestPolicy: {
+      raw: hexNumber(policy.raw),
+      minimumAbi: `${policy.abiMajor}.${policy.abiMinor}`,
+      smt: policy.smt,
+      migrateMa: policy.migrateMa,
+      debug: policy.debug,
+      singleSocket: policy.singleSocket,
+      cxlAllow: policy.cxlAllow,
+      memAes256Xts: policy.memAes256Xts,
+      raplDis: policy.raplDis,
+      ciphertextHidingDram: policy.ciphertextHidingDram,
+      pageSwapDisable: policy.pageSwapDisable,
+    },
+    platformInfo: {
+      raw: hexNumber(platformInfo.raw),
+      unknownBits: hexNumber(platformInfo.unknownBits),
+      smtEn: platformInfo.smtEn,
+      tsmeEn: platformInfo.tsmeEn,
+      eccEn: platformInfo.eccEn,
+      raplDis: platformInfo.raplDis,
+      ciphertextHidingDramEn: platformInfo.ciphertextHidingDramEn,
+      aliasCheckComplete: platformInfo.aliasCheckComplete,
+      tioEn: platformInfo.tioEn,
+    },
     cpuid: report.cpuid,
     firmware: {
       current: firmwareText(report.currentFirmware),
@@ -186,15 +207,16 @@ export const nitroClaims = ({ document, region, debug, leaf, anchor }: VerifiedN
   anchor: anchorFacts(anchor),
 });
 
-export const snpClaims = ({ report, ...snp }: VerifiedSnp, tcb: SnpTcbs): SnpClaims => ({
-  ...reportFacts(report),
-  product: snp.product,
-  signer: snp.signer,
-  cspId: snp.certificate.cspId,
-  tcb,
-  anchor: anchorFacts(snp.anchor),
-  crl: snp.crl,
-});
+export const snpClaims = (snp: VerifiedSnp, tcb: SnpTcbs): SnpClaims =>
+  // Not a spread with members behind it, which V8 takes fifty times as long over.
+  Object.assign(reportFacts(snp.report), {
+    product: snp.product,
+    signer: snp.signer,
+    cspId: snp.certificate.cspId,
+    tcb,
+    anchor: anchorFacts(snp.anchor),
+    crl: snp.crl,
+  });
 
 export const sessionFacts = (
   claims: SessionClaims,

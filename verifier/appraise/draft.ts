@@ -78,6 +78,9 @@ function platformDraft({ claims }: Affirming): PlatformDraft {
   throw new TypeError('draftPolicy: want an affirming result of SEV-SNP or Nitro evidence');
 }
 
+const MODEL_BINDING_COMMENT =
+  'modelBinding: {"modelSets": [[<model digest>, …]]} asks that hardware measured one of these sets of models.';
+
 const SHORT = 16;
 const head = (measurement: Uint8Array): string => hex(measurement).slice(0, SHORT);
 
@@ -119,6 +122,7 @@ function draftSnp(claims: SnpClaims): JsonObject {
       'unknownPlatformInfo: PLATFORM_INFO bits that this release has no name for.',
       'chips: "any", or the CHIP_IDs of machines you know. maskedChipId: reports that hide their chip.',
       'vlek: keys that a cloud provider holds. crl: {"maxAgeDays": 30} asks for a current revocation list at each check.',
+      MODEL_BINDING_COMMENT,
     ].join(' '),
     referenceValues: [draftReferenceValue(claims)],
     products: [product],
@@ -140,6 +144,7 @@ function draftSnp(claims: SnpClaims): JsonObject {
     maskedChipId: 'forbid',
     vlek: claims.cspId === null ? 'forbid' : { cspIds: [claims.cspId] },
     crl: 'not-required',
+    modelBinding: 'not-required',
   };
 }
 
@@ -190,6 +195,7 @@ function draftNitro(claims: NitroClaims): JsonObject {
       'debug: whether an enclave in debug mode will do.',
       'maxDocumentAgeSeconds: how long ago the document may have been signed. "any" because receipts are kept;',
       'a client that wants live answers sets a number or asks for its nonce.',
+      MODEL_BINDING_COMMENT,
     ].join(' '),
     referenceValues: debug
       ? 'any-unidentified-program'
@@ -205,6 +211,7 @@ function draftNitro(claims: NitroClaims): JsonObject {
         ],
     debug: debug ? 'allow-debug-no-confidentiality' : 'forbid',
     maxDocumentAgeSeconds: 'any',
+    modelBinding: 'not-required',
   };
 }
 

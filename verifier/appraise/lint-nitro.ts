@@ -1,4 +1,5 @@
 import { equalBytes } from '@veritee/protocol';
+import { lintModelBinding, MODEL_BINDING_OPT_OUT } from './lint-model-binding.ts';
 import { type OptOut, type PolicyWarning, when } from './lint-warning.ts';
 import type { AppraisalPolicy, NitroPolicy, NitroReferenceValue } from './policy.ts';
 import { hasExpired } from './reference-values.ts';
@@ -15,6 +16,7 @@ const NITRO_OPT_OUTS: readonly OptOut<NitroPolicy>[] = [
     'the parent instance may read the enclave’s console, and its PCRs measure nothing',
   ],
   ['maxDocumentAgeSeconds', 'any', 'a document signed long ago will do'],
+  MODEL_BINDING_OPT_OUT,
 ];
 
 const REGISTERS = {
@@ -39,6 +41,7 @@ export function lintNitro(nitro: NitroPolicy, policy: AppraisalPolicy, at: Date)
       'every build has expired: every document is refused',
     ),
     ...values.flatMap((value, i) => lintNitroValue(value, i, values, policy.deniedMeasurements, at)),
+    ...lintModelBinding('nitro', nitro.modelBinding, policy),
   ];
 }
 

@@ -1,5 +1,6 @@
-import { equalBytes, hex, isZero } from '@veritee/protocol';
+import { equalBytes, hex, isZero, modelSetHostData } from '@veritee/protocol';
 import type { SnpProduct } from '../snp/tcb.ts';
+import { lintModelBinding, MODEL_BINDING_OPT_OUT } from './lint-model-binding.ts';
 import { type OptOut, type PolicyWarning, warn, when } from './lint-warning.ts';
 import type { AppraisalPolicy, ReferenceValue, SnpPolicy, TcbFloor } from './policy.ts';
 import { hasExpired } from './reference-values.ts';
@@ -32,6 +33,7 @@ const SNP_OPT_OUTS: readonly OptOut<SnpPolicy>[] = [
   ['maskedChipId', 'allow', 'nothing but the key ties a report to the chip its certificate is for'],
   ['vlek', 'allow', 'keys that cloud providers hold for all their chips will do'],
   ['crl', 'not-required', 'a revoked certificate is found only where somebody happens to give a revocation list'],
+  MODEL_BINDING_OPT_OUT,
 ];
 
 export function lintSnp(snp: SnpPolicy, policy: AppraisalPolicy, at: Date): readonly PolicyWarning[] {
@@ -42,6 +44,8 @@ export function lintSnp(snp: SnpPolicy, policy: AppraisalPolicy, at: Date): read
     ...lintFloors(snp, 'minimumTcb'),
     ...lintFloors(snp, 'minimumLaunchTcb'),
     ...lintChips(snp),
+    ...lintModelBinding('sevSnp', snp.modelBinding, policy),
+    ...lintHostData(snp),
   ];
 }
 
@@ -110,6 +114,20 @@ function lintReferenceValue(
       ),
     ]),
   ];
+}
+
+/** HOST_DATA has room for one meaning. */
+function lintHostData({ referenceValues, modelBinding }: SnpPolicy): readonly PolicyWarning[] {
+  if (referenceValues === 'any-unidentified-program' || modelBinding === 'not-required') return [];
+  const sets = modelBinding.modelSets.map(modelSetHostData);
+  return referenceValues.flatMap(({ hostData }, i) =>
+    when(
+      hostData !== 'unused' && !sets.some((set) => equalBytes(set, hostData)),
+      'host-data-no-model-set',
+      `sevSnp.referenceValues[${i}].hostData`,
+      'it is the value of no set in modelBinding, which wants HOST_DATA to be one: reports of this build are refused',
+    ),
+  );
 }
 
 const lintProducts = ({ products }: SnpPolicy): readonly PolicyWarning[] =>

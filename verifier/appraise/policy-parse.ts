@@ -1,7 +1,8 @@
-import { type Bytes, CodedError, isZero, modelDigest, modelPathProblem, parseJson } from '@veritee/protocol';
+import { type Bytes, isZero, modelDigest, modelPathProblem } from '@veritee/protocol';
 import { type SnpProduct, type Tcb, tcbLayoutOf } from '../snp/tcb.ts';
 import {
   type AppraisalPolicy,
+  type ModelBinding,
   type ModelRule,
   mintPolicy,
   type NitroPolicy,
@@ -42,23 +43,6 @@ export function parsePolicy(json: unknown): AppraisalPolicy {
   };
   policy.end();
   return mintPolicy(fields);
-}
-
-/**
- * Read a policy file: UTF-8 JSON in which no object names a member twice.
- *
- * @throws CodedError POLICY_INVALID
- */
-export const readPolicy = (file: Uint8Array): AppraisalPolicy => parsePolicy(readPolicyJson(file, 'policy').value);
-
-/** For files that are written like policies. @throws CodedError POLICY_INVALID */
-export function readPolicyJson(file: Uint8Array, what: string): Item {
-  try {
-    return new Item(parseJson(file, what), what);
-  } catch (cause) {
-    if (!(cause instanceof CodedError)) throw cause;
-    throw new CodedError('POLICY_INVALID', cause.message, { field: cause.field ?? what, cause });
-  }
 }
 
 const refused = (item: Item): 'refuse' | null => (item.is('refuse') ? 'refuse' : null);
@@ -119,6 +103,7 @@ function readSnp(snp: Fields): SnpPolicy {
     maskedChipId: allowed('maskedChipId'),
     vlek: readVlek(snp.item('vlek')),
     crl: readCrl(snp.item('crl')),
+    modelBinding: readModelBinding(snp.item('modelBinding')),
   };
   snp.end();
   return policy;
@@ -133,6 +118,7 @@ function readNitro(nitro: Fields): NitroPolicy {
       : values.list(1).map(readNitroReferenceValue),
     debug: nitro.item('debug').word('forbid', 'allow-debug-no-confidentiality'),
     maxDocumentAgeSeconds: anything(age) ?? age.integer(1, MAX_DAYS * SECONDS_PER_DAY),
+    modelBinding: readModelBinding(nitro.item('modelBinding')),
   };
   nitro.end();
   return policy;
@@ -252,6 +238,17 @@ function readCrl(item: Item): SnpPolicy['crl'] {
   const maxAgeDays = crl.item('maxAgeDays').integer(1, MAX_DAYS);
   crl.end();
   return { maxAgeDays };
+}
+
+function readModelBinding(item: Item): ModelBinding {
+  if (item.is('not-required')) return 'not-required';
+  const binding = item.object();
+  const modelSets = binding
+    .item('modelSets')
+    .list(1)
+    .map((set) => set.list(1).map((digest) => digest.hex(32)));
+  binding.end();
+  return { modelSets };
 }
 
 function readModel(item: Item): ModelRule {

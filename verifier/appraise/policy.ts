@@ -60,7 +60,14 @@ export interface SnpPolicy {
   readonly maskedChipId: 'forbid' | 'allow';
   readonly vlek: 'forbid' | 'allow' | { readonly cspIds: readonly string[] };
   readonly crl: 'not-required' | { readonly maxAgeDays: number };
+  readonly modelBinding: ModelBinding;
 }
+
+/**
+ * Sets of models, by digest: what the platform measured must be one of them, in full, and the model that ran be in it.
+ * SEV-SNP measures the set in HOST_DATA, Nitro in PCR16 (protocol/model-set.ts).
+ */
+export type ModelBinding = 'not-required' | { readonly modelSets: readonly (readonly Bytes<32>[])[] };
 
 /** One enclave image. All parts belong together: a document has to match one value in every part. */
 export interface NitroReferenceValue {
@@ -83,6 +90,7 @@ export interface NitroPolicy {
   readonly debug: 'forbid' | 'allow-debug-no-confidentiality';
   /** Between the document's time and that of the check; `any` for receipts that are kept. */
   readonly maxDocumentAgeSeconds: number | 'any';
+  readonly modelBinding: ModelBinding;
 }
 
 /** Decided by the digest, which the policy computes itself where it lists files; name and version are labels. */
@@ -154,11 +162,13 @@ export const AUTHENTICITY: AppraisalPolicy = mintPolicy({
     maskedChipId: 'forbid',
     vlek: 'allow',
     crl: 'not-required',
+    modelBinding: 'not-required',
   },
   nitro: {
     referenceValues: 'any-unidentified-program',
     debug: 'allow-debug-no-confidentiality',
     maxDocumentAgeSeconds: 'any',
+    modelBinding: 'not-required',
   },
   deniedMeasurements: [],
   models: 'any',

@@ -2,12 +2,14 @@
 import { equalBytes, hex, type ModelIdentity } from '@veritee/protocol';
 import type { CheckLog, CheckRow } from '../checks.ts';
 import { existedBy, type Verified } from '../receipt/verify.ts';
+import { MEASURED_MODEL_ROW } from './model-binding.ts';
 import type { AppraisalPolicy, ModelRule } from './policy.ts';
 
 const POLICY = 'verifier/policy.schema.json';
 
 export const RECEIPT_RULE_ROWS: readonly CheckRow[] = [
   { id: 'policy.models', claim: 'model digest', source: POLICY, kinds: ['receipt'] },
+  MEASURED_MODEL_ROW,
   { id: 'policy.strength', claim: 'strength', source: POLICY, kinds: ['receipt'] },
   { id: 'policy.freshness', claim: 'eat_nonce', source: POLICY },
   { id: 'policy.existed-by', claim: 'time', source: POLICY },

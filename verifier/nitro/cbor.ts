@@ -55,22 +55,31 @@ class Reader {
   }
 
   #byte(): number {
-    return this.#take(1)[0] as number;
+    const byte = this.#data[this.#at];
+    if (byte === undefined) return this.#fail('truncated');
+    this.#at += 1;
+    return byte;
   }
 
   /** The argument of an initial byte, in whatever width it was written. */
-  #argument(info: number): bigint {
-    if (info < 24) return BigInt(info);
+  #argument(info: number): number | bigint {
+    if (info < 24) return info;
     if (info > 27) this.#fail(info === INDEFINITE ? 'indefinite length' : 'reserved additional information');
-    let value = 0n;
-    for (const byte of this.#take(1 << (info - 24))) value = (value << 8n) | BigInt(byte);
+    const width = 1 << (info - 24);
+    if (width === 8) return (BigInt(this.#uint(4)) << 32n) | BigInt(this.#uint(4));
+    return this.#uint(width);
+  }
+
+  #uint(width: number): number {
+    let value = 0;
+    for (let i = 0; i < width; i++) value = value * 256 + this.#byte();
     return value;
   }
 
   /** Each byte or item takes at least one byte, so a length beyond what is left is refused before any work. */
   #length(info: number): number {
     const value = this.#argument(info);
-    if (value > BigInt(this.#data.length - this.#at)) this.#fail('truncated');
+    if (value > this.#data.length - this.#at) this.#fail('truncated');
     return Number(value);
   }
 
@@ -92,7 +101,7 @@ class Reader {
       case 0:
         return narrow(this.#argument(info));
       case 1:
-        return narrow(-1n - this.#argument(info));
+        return narrow(-1n - BigInt(this.#argument(info)));
       case 2:
         return new Uint8Array(this.#take(this.#length(info)));
       case 3:
@@ -141,5 +150,5 @@ class Reader {
 }
 
 /** One JavaScript value for one integer, so that equal keys are equal. */
-const narrow = (value: bigint): number | bigint =>
-  value <= BigInt(Number.MAX_SAFE_INTEGER) && value >= BigInt(Number.MIN_SAFE_INTEGER) ? Number(value) : value;
+const narrow = (value: number | bigint): number | bigint =>
+  value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value;

@@ -2,10 +2,10 @@
  * X.509 certificates of AWS's Nitro profile: version 3, P-384 keys, ecdsa-with-SHA384 (RFC 5280 §4.1, RFC 5480). The
  * sibling of `x509/certificate.ts`. Reads shape only; who may sign what is decided in `profile.ts` and `chain.ts`.
  */
-import { concat, equalBytes, sha256 } from '@veritee/protocol';
+import { type Bytes, equalBytes, sha256 } from '@veritee/protocol';
 import { ByteCache } from '../byte-cache.ts';
 import { verifyEcdsaP384Sha384 } from '../crypto.ts';
-import type { Certificate } from '../x509/certificate.ts';
+import { type Certificate, verifyCertificateSignature } from '../x509/certificate.ts';
 import { DerReader, TAG, tlv } from '../x509/der.ts';
 import { readEcdsaFrame } from '../x509/ecdsa.ts';
 import { readExtensions, readName } from '../x509/fields.ts';
@@ -58,6 +58,7 @@ function parse(input: Uint8Array, field: string): Certificate {
   const extensions = readExtensions(wrapper.open(TAG.sequence, 'extensions'), 'extensions');
   wrapper.end('extensions');
 
+  let fingerprint: Bytes<32> | null = null;
   return {
     der,
     tbs: frame.tbs,
@@ -72,7 +73,11 @@ function parse(input: Uint8Array, field: string): Certificate {
     key: { kind: 'ec', curve: 'P-384' },
     signature: frame.signature,
     extensions,
-    fingerprint: sha256(der),
+    // Of the root alone somebody wants it, and hashing costs as much as reading all the rest.
+    get fingerprint() {
+      fingerprint ??= sha256(der);
+      return fingerprint;
+    },
   };
 }
 
@@ -91,16 +96,6 @@ export function parseNitroCertificate(der: Uint8Array, field: string): Certifica
   return certificate;
 }
 
-const verified = new ByteCache<true>(1024);
-
-/** Whether this key signed the certificate. A yes is remembered: it holds for these bytes for ever. */
-export async function verifyNitroCertificateSignature(
-  certificate: Certificate,
-  issuerSpki: Uint8Array,
-): Promise<boolean> {
-  const pair = concat(issuerSpki, certificate.der);
-  if (verified.get(pair)) return true;
-  const good = await verifyEcdsaP384Sha384(issuerSpki, certificate.signature, certificate.tbs);
-  if (good) verified.set(pair, true);
-  return good;
-}
+/** Whether this key signed the certificate. */
+export const verifyNitroCertificateSignature = (certificate: Certificate, issuerSpki: Uint8Array): Promise<boolean> =>
+  verifyCertificateSignature(certificate, issuerSpki, verifyEcdsaP384Sha384);

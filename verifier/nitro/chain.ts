@@ -48,8 +48,21 @@ export function checkProfile(chain: NitroChain): void {
     }
   }
   const authorities = [chain.root, ...chain.intermediates];
-  for (const [i, authority] of authorities.entries()) refuseUnlessAuthority(authority, authorities.length - 1 - i);
+  for (const [i, authority] of authorities.entries()) checkAuthority(authority, authorities.length - 1 - i);
+  if (leaves.has(chain.leaf)) return;
   refuseUnlessLeaf(chain.leaf);
+  leaves.add(chain.leaf);
+}
+
+/** Certificates that fit their place: for their bytes that is so for ever. */
+const leaves = new WeakSet<Certificate>();
+/** With the greatest number of authorities that each may have below it, as far as seen. */
+const authoritiesAbove = new WeakMap<Certificate, number>();
+
+function checkAuthority(authority: Certificate, below: number): void {
+  if ((authoritiesAbove.get(authority) ?? -1) >= below) return;
+  refuseUnlessAuthority(authority, below);
+  authoritiesAbove.set(authority, below);
 }
 
 /**

@@ -10,9 +10,8 @@ import {
   MapReader,
 } from '@veritee/protocol';
 import { decodeNsmCbor } from './cbor.ts';
+import { TAG_SIGN1 } from './detect.ts';
 
-/** COSE_Sign1's tag 18 in its one-byte form. Hypervisors leave it out; AWS allows it. */
-const TAG_SIGN1 = 0xd2;
 /** `{1: -35}`: ES384 and nothing else (RFC 9053 §2.1). */
 const PROTECTED_ES384 = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
 
@@ -78,12 +77,6 @@ const WHAT = 'document';
 function fail(name: string, reason: string): never {
   const field = `${WHAT}.${name}`;
   throw new EvidenceError('EVIDENCE_MALFORMED', `${field}: ${reason}`, { field });
-}
-
-/** Detection only: `[tag 18] [h'a1 01 …', …`, an array of four that opens with a header naming an algorithm alone. */
-export function opensLikeNitroDocument(file: Uint8Array): boolean {
-  const [array, header, map, alg] = file[0] === TAG_SIGN1 ? file.subarray(1) : file;
-  return array === 0x84 && (header === 0x43 || header === 0x44) && map === 0xa1 && alg === 0x01;
 }
 
 interface Envelope {

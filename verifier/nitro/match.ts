@@ -5,27 +5,6 @@ import type { Certificate } from '../x509/certificate.ts';
 import type { NitroChain } from './chain.ts';
 import type { NitroDocument } from './document.ts';
 
-interface Validity {
-  readonly name: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}
-
-/** Both ends belong to the validity (RFC 5280 §4.1.2.5). @throws EvidenceError CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID */
-export function checkValidity(certificates: readonly Validity[], time: Date): void {
-  for (const { name, notBefore, notAfter } of certificates) {
-    const expected = `${name} valid at ${time.toISOString()}`;
-    if (time < notBefore) {
-      const actual = `valid from ${notBefore.toISOString()}`;
-      throw new CheckFailure('CERTIFICATE_NOT_YET_VALID', expected, actual, { field: name });
-    }
-    if (time > notAfter) {
-      const actual = `valid until ${notAfter.toISOString()}`;
-      throw new CheckFailure('CERTIFICATE_EXPIRED', expected, actual, { field: name });
-    }
-  }
-}
-
 function refuseUnlessNamed(certificate: Certificate, good: boolean, expected: string): void {
   if (good) return;
   const { subjectCN: field } = certificate;

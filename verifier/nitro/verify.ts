@@ -4,13 +4,14 @@
  * caller. AWS asks not to use the revocation lists its certificates name, so there is no revocation here.
  */
 import { hex } from '@veritee/protocol';
-import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
+import { CheckFailure, type CheckLog } from '../checks.ts';
 import { verifyEcdsaP384Sha384 } from '../crypto.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import type { Certificate } from '../x509/certificate.ts';
+import { checkValidity } from '../x509/validity.ts';
 import { certificatesOf, checkProfile, findAnchor, parseChain, verifyIntermediates, verifyLeaf } from './chain.ts';
 import type { NitroDocument } from './document.ts';
-import { checkModule, checkValidity, isDebug } from './match.ts';
+import { checkModule, isDebug } from './match.ts';
 
 declare const verified: unique symbol; // not exported: minted by one cast, the last line of verifyNitro
 export interface VerifiedNitro {
@@ -27,22 +28,6 @@ export interface VerifiedNitro {
   /** Who said so: the hypervisor that signed the document, or the caller. */
   readonly timeSource: 'evidence' | 'caller';
 }
-
-const SPEC = 'AWS Nitro Enclaves, attestation_process.md';
-const SYNTAX = `${SPEC} §3.2.2`;
-const CHAIN = `${SPEC} §3.2.3`;
-
-export const NITRO_VERIFY_ROWS: readonly CheckRow[] = [
-  { id: 'nitro.chain.shape', claim: 'certificate, cabundle', source: 'RFC 5280 §4.1, ITU-T X.690 §10' },
-  { id: 'nitro.chain.root', claim: 'cabundle[0]', source: 'trust anchors of the caller' },
-  { id: 'nitro.chain.profile', claim: 'certificate, cabundle', source: `${CHAIN}; RFC 5280 §6.1` },
-  { id: 'nitro.chain.intermediates', claim: 'cabundle', source: CHAIN },
-  { id: 'nitro.chain.leaf', claim: 'certificate', source: CHAIN },
-  { id: 'nitro.chain.time', claim: 'validity', source: `${CHAIN}; RFC 5280 §4.1.2.5` },
-  { id: 'nitro.signature', claim: 'signature', source: `${SPEC} §3.2.1; RFC 9052 §4.4, ES384` },
-  { id: 'nitro.timestamp', claim: 'timestamp', source: SYNTAX },
-  { id: 'nitro.module', claim: 'module_id', source: `${SYNTAX}; names in the certificates` },
-];
 
 /**
  * Every check is a row of `NITRO_VERIFY_ROWS`, recorded in `log`; the first that fails ends it.
@@ -64,7 +49,7 @@ export async function verifyNitro(
   const validAt = new Date(at === 'document-time' ? document.timestamp : at);
   if (Number.isNaN(validAt.getTime())) throw new TypeError('at: not a time');
 
-  const chain = await log.step(
+  const chain = log.step(
     'nitro.chain.shape',
     () => parseChain(document),
     (parsed) =>
@@ -73,12 +58,12 @@ export async function verifyNitro(
         .join(', '),
   );
   const { leaf } = chain;
-  const anchor = await log.step(
+  const anchor = log.step(
     'nitro.chain.root',
     () => findAnchor(chain, anchors),
     ({ name, platform, fingerprint }) => `${name} (${platform}), SHA-256 ${hex(fingerprint)}`,
   );
-  await log.step(
+  log.step(
     'nitro.chain.profile',
     () => checkProfile(chain),
     () => `${chain.intermediates.length} authorities below the root, and a leaf that is none`,
@@ -97,7 +82,7 @@ export async function verifyNitro(
     anchor,
     ...certificatesOf(chain).map(({ subjectCN: name, notBefore, notAfter }) => ({ name, notBefore, notAfter })),
   ];
-  await log.step(
+  log.step(
     'nitro.chain.time',
     () => checkValidity(validities, validAt),
     () => `all valid at ${validAt.toISOString()}; ${leaf.subjectCN} until ${leaf.notAfter.toISOString()}`,
@@ -113,12 +98,12 @@ export async function verifyNitro(
     },
     () => `verifies over the ${document.payload.length} bytes of the payload as received`,
   );
-  await log.step(
+  log.step(
     'nitro.timestamp',
     () => checkValidity(validities, document.timestamp),
     () => `${document.timestamp.toISOString()}, within the life of every certificate`,
   );
-  const region = await log.step(
+  const region = log.step(
     'nitro.module',
     () => checkModule(document, chain),
     (name) => `${document.moduleId} in ${name}, as the certificates say`,

@@ -37,7 +37,7 @@ export const CHALLENGE_ROWS: readonly CheckRow[] = [
 
 /** A sealing key that was in force when the nonce was answered. */
 export interface SealingKey {
-  /** The exact `application/ohttp-keys` configuration. */
+  /** One OHTTP key configuration (RFC 9458 §3.1), exact bytes. */
   readonly config: Uint8Array;
   readonly digest: Bytes<32>;
   readonly sequence: number;
@@ -61,7 +61,7 @@ export async function verifyChallenge(
 ): Promise<VerifiedChallenge | null> {
   if (challenge) {
     await verifyEntry('challenge', 'CHALLENGE_INVALID', challenge, session, log);
-    await log.step(
+    log.step(
       'challenge.nonce',
       () => verifyNonce(challenge),
       () => hex(challenge.nonce),
@@ -87,7 +87,7 @@ export async function verifyChallenge(
       if (id.startsWith('key.')) log.skip(id, 'the attestation offers no sealing key');
     }
   } else if (challenge) {
-    await log.step(
+    log.step(
       'key.in-force',
       () => verifyInForce(verified, challenge.value),
       () => `${verified.length} named by the challenges entry`,
@@ -122,7 +122,7 @@ async function verifyEntry(
     },
     () => 'signed by the session key',
   );
-  await log.step(
+  log.step(
     `${what}.inclusion`,
     () => {
       const reached = rootFromInclusion(leafHash(entry.raw), sequence, size, entry.path);

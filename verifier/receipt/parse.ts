@@ -32,8 +32,9 @@ import {
 } from '@veritee/protocol';
 import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
 import type { EvidenceKind } from '../kind.ts';
-import { type NitroDocument, parseNitroDocument } from '../nitro/document.ts';
-import { HCL_SHAPE_ROW, type HclReport, parseHclReport } from '../snp/hcl.ts';
+import type { NitroDocument } from '../nitro/document.ts';
+import type { HclReport } from '../snp/hcl.ts';
+import { HCL_SHAPE_ROW } from '../snp/hcl-rows.ts';
 import { parseSnpReport, type SnpReport } from '../snp/report.ts';
 
 const OURS = ['evidence', 'attestation', 'receipt'] as const;
@@ -123,45 +124,55 @@ export async function parse(
 ): Promise<Parsed> {
   switch (kind) {
     case 'snp-report':
-      return { kind, platform: { name: 'sev-snp', report: await readReport(file, log) } };
+      return { kind, platform: { name: 'sev-snp', report: readReport(file, log) } };
     case 'nitro-document':
       return { kind, platform: { name: 'nitro', document: await readDocument(file, log) } };
     case 'snp-hcl': {
-      const hcl = await log.step('shape.hcl', () => parseHclReport(file), sizeOf(file));
-      const report = await readReport(hcl.report, log);
+      const { parseHclReport } = await import('../snp/hcl.ts');
+      const hcl = log.step('shape.hcl', () => parseHclReport(file), sizeOf(file));
+      const report = readReport(hcl.report, log);
       return { kind, platform: { name: 'sev-snp', report }, report, hcl };
     }
     case 'evidence':
       log.skip('shape.file', 'the file is an evidence file, see shape.evidence');
       return { kind, evidence: await readEvidence(file, log) };
     case 'attestation':
-      return readAttestation(await log.step('shape.file', () => parseAttestation(file), sizeOf(file)), log);
+      return readAttestation(
+        log.step('shape.file', () => parseAttestation(file), sizeOf(file)),
+        log,
+      );
     case 'receipt':
-      return readReceipt(await log.step('shape.file', () => parseReceipt(file), sizeOf(file)), evidence, log);
+      return readReceipt(
+        log.step('shape.file', () => parseReceipt(file), sizeOf(file)),
+        evidence,
+        log,
+      );
   }
 }
 
 const sizeOf = (file: Uint8Array) => (): string => `${file.length} bytes`;
 
-const readReport = (raw: Uint8Array, log: CheckLog): Promise<SnpReport> =>
+const readReport = (raw: Uint8Array, log: CheckLog): SnpReport =>
   log.step(
     'shape.report',
     () => parseSnpReport(raw),
     (report) => `version ${report.version}, ${raw.length} bytes`,
   );
 
-const readDocument = (raw: Uint8Array, log: CheckLog): Promise<NitroDocument> =>
-  log.step(
+async function readDocument(raw: Uint8Array, log: CheckLog): Promise<NitroDocument> {
+  const { parseNitroDocument } = await import('../nitro/document.ts');
+  return log.step(
     'shape.document',
     () => parseNitroDocument(raw),
     ({ moduleId, pcrs }) => `of ${moduleId}, ${pcrs.size} PCRs, ${raw.length} bytes`,
   );
+}
 
 async function readPlatform({ format, report }: Evidence, log: CheckLog): Promise<ParsedPlatform> {
   switch (format) {
     case 'sev-snp-report':
       log.skip('shape.document', 'the evidence is an SEV-SNP report');
-      return { name: 'sev-snp', report: await readReport(report, log) };
+      return { name: 'sev-snp', report: readReport(report, log) };
     case 'nitro-attestation-document':
       log.skip('shape.report', 'the evidence is a Nitro document');
       return { name: 'nitro', document: await readDocument(report, log) };
@@ -178,7 +189,7 @@ function refuseUnlessBare({ format, chain, crls }: Evidence): void {
 }
 
 async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvidence> {
-  const evidence = await log.step(
+  const evidence = log.step(
     'shape.evidence',
     () => {
       const parsed = parseEvidence(file);
@@ -189,7 +200,7 @@ async function readEvidence(file: Uint8Array, log: CheckLog): Promise<ParsedEvid
   );
   const platform = await readPlatform(evidence, log);
   const claims = readSession(evidence.sessionClaims, log);
-  const checkpoint = await log.step(
+  const checkpoint = log.step(
     'checkpoint.shape',
     () => parseCheckpoint(evidence.checkpoint),
     ({ origin, size }) => `${origin}, ${size} entries`,
@@ -216,16 +227,16 @@ function readSession(sessionClaims: Uint8Array, log: CheckLog): SessionClaims {
 async function readAttestation(file: Attestation, log: CheckLog): Promise<Parsed> {
   const evidence = await readEvidence(file.evidence, log);
   const { challenge } = file;
-  const challenges = challenge && (await readEntry('challenge.shape', 'challenges', challenge.entry, log));
+  const challenges = challenge && readEntry('challenge.shape', 'challenges', challenge.entry, log);
   if (!challenge) log.skip('challenge.shape', 'the attestation answers no nonce');
   const keys: ParsedEntry<KeyEntry>[] = [];
-  for (const { entry, path } of file.keys) keys.push({ ...(await readEntry('key.shape', 'key', entry, log)), path });
+  for (const { entry, path } of file.keys) keys.push({ ...readEntry('key.shape', 'key', entry, log), path });
   if (keys.length === 0) log.skip('key.shape', 'the attestation offers no sealing key');
   return { kind: 'attestation', evidence, challenge: challenge && challenges && { ...challenge, ...challenges }, keys };
 }
 
 async function readReceipt(file: Receipt, supplied: readonly Uint8Array[], log: CheckLog): Promise<Parsed> {
-  const statement = await readEntry('statement.shape', 'statement', file.statement, log);
+  const statement = readEntry('statement.shape', 'statement', file.statement, log);
   const evidence =
     'file' in file.evidence
       ? await readEvidence(file.evidence.file, log)
@@ -239,16 +250,13 @@ async function findEvidence(
   supplied: readonly Uint8Array[],
   log: CheckLog,
 ): Promise<ParsedEvidence> {
-  const isNamed = (file: Uint8Array): boolean => {
-    const { format, report } = parseEvidence(file);
-    const found = format === 'sev-snp-report' ? parseSnpReport(report).reportData : parseNitroDocument(report).userData;
-    return found !== null && equalBytes(found, reportData);
-  };
   const found = await log.step(
     'shape.evidence',
-    () => {
-      const file = supplied.find(isNamed);
-      if (file) return file;
+    async () => {
+      for (const file of supplied) {
+        const named = await boundBytes(parseEvidence(file));
+        if (named && equalBytes(named, reportData)) return file;
+      }
       const expected = `the evidence whose REPORT_DATA is ${hex(reportData)}`;
       throw new CheckFailure('EVIDENCE_MISSING', expected, `${supplied.length} other evidence files`, {
         field: 'receipt.evidenceReportData',
@@ -257,6 +265,13 @@ async function findEvidence(
     () => 'found by its REPORT_DATA',
   );
   return readEvidence(found, log);
+}
+
+/** REPORT_DATA, or what a document has in its place. */
+async function boundBytes({ format, report }: Evidence): Promise<Uint8Array | null> {
+  if (format === 'sev-snp-report') return parseSnpReport(report).reportData;
+  const { parseNitroDocument } = await import('../nitro/document.ts');
+  return parseNitroDocument(report).userData;
 }
 
 const ENTRY_CODE = {
@@ -272,7 +287,7 @@ function readEntry<K extends keyof typeof ENTRY_CODE>(
   kind: K,
   raw: Uint8Array,
   log: CheckLog,
-): Promise<Omit<ParsedEntry<EntryOf<K>>, 'path'>> {
+): Omit<ParsedEntry<EntryOf<K>>, 'path'> {
   return log.step(
     row,
     () => {

@@ -58,7 +58,7 @@ export async function verifySession(
     },
     () => `${checkpoint.size} entries, signed by the session key`,
   );
-  await log.step(
+  log.step(
     'binding.report-data',
     () => {
       const expected = reportData(sessionClaims, evidence.previousReportData, checkpoint.body);

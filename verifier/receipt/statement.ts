@@ -38,7 +38,7 @@ export async function verifyStatement(
     },
     () => 'signed by the session key',
   );
-  await log.step(
+  log.step(
     'statement.session',
     () => {
       if (equalBytes(statement.sessionDigest, session.digest)) return;
@@ -48,7 +48,7 @@ export async function verifyStatement(
     },
     () => hex(session.digest),
   );
-  await log.step(
+  log.step(
     'statement.model',
     () => {
       if (statement.outcome !== 'ok' || statement.model) return;
@@ -58,7 +58,7 @@ export async function verifyStatement(
     },
     () => (statement.model ? `${statement.model.name}/${statement.model.version}` : 'refused before any model ran'),
   );
-  const strength = await log.step(
+  const strength = log.step(
     'inclusion.path',
     () => strengthOf(entry.raw, statement.sequence, path, session),
     (found) =>

@@ -7,8 +7,7 @@ import { nitroClaims, readTcbs, type SnpTcbs, snpClaims } from '../appraise/clai
 import { CheckFailure, type CheckLog, type CheckRow, type Strength } from '../checks.ts';
 import type { NitroDocument } from '../nitro/document.ts';
 import { refuseFromFuture } from '../nitro/time.ts';
-import { type VerifiedNitro, verifyNitro } from '../nitro/verify.ts';
-import { verifyHclClaims } from '../snp/hcl.ts';
+import type { VerifiedNitro } from '../nitro/verify.ts';
 import { roleOfName } from '../snp/profile.ts';
 import type { SnpReport } from '../snp/report.ts';
 import { type VerifiedSnp, verifySnp } from '../snp/verify.ts';
@@ -82,7 +81,8 @@ async function verifyFacts(parsed: Parsed, trust: Trust, at: Date, log: CheckLog
   }
   if (parsed.kind === 'snp-hcl') {
     const platform = await verifyPlatform(parsed.platform, null, trust, at, log);
-    await verifyHclClaims(parsed.report, parsed.hcl, log);
+    const { verifyHclClaims } = await import('../snp/hcl.ts');
+    verifyHclClaims(parsed.report, parsed.hcl, log);
     return { kind: parsed.kind, platform };
   }
   const { evidence } = parsed;
@@ -123,8 +123,9 @@ async function verifyDocument(
   at: Date,
   log: CheckLog,
 ): Promise<VerifiedPlatform> {
+  const { verifyNitro } = await import('../nitro/verify.ts');
   const nitro = await verifyNitro(document, anchors, 'document-time', log);
-  await log.step(
+  log.step(
     'nitro.not-from-future',
     () => refuseFromFuture(document, at),
     () => `signed ${document.timestamp.toISOString()}, verified as of ${at.toISOString()}`,
@@ -144,7 +145,7 @@ async function verifyReport(
   log: CheckLog,
 ): Promise<VerifiedPlatform> {
   if (evidence)
-    await log.step(
+    log.step(
       'evidence.chain',
       () => checkOrder(evidence.chain),
       () => `${evidence.chain.length} certificates`,

@@ -4,7 +4,6 @@
  */
 import { equalBytes, hex } from '@veritee/protocol';
 import { CheckFailure } from '../checks.ts';
-import { AMD_INTERMEDIATES } from '../trust/amd.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { amdAnchor } from '../trust/read.ts';
 import { type Certificate, isKnownSigner, parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
@@ -155,8 +154,11 @@ export async function verifyIntermediate(chain: GivenChain, anchor: TrustAnchor)
     return { name, serial, notBefore, notAfter, publicKey, source: 'given' };
   }
   // AMD's own intermediates are pinned; under any other root the certificate must be brought.
-  const pinned = amdAnchor(anchor) && AMD_INTERMEDIATES.find(({ name }) => name === leaf.issuerCN);
-  if (pinned) return { ...pinned, source: 'pinned' };
+  if (amdAnchor(anchor)) {
+    const { AMD_INTERMEDIATES } = await import('../trust/amd-intermediates.ts');
+    const pinned = AMD_INTERMEDIATES.find(({ name }) => name === leaf.issuerCN);
+    if (pinned) return { ...pinned, source: 'pinned' };
+  }
   throw new CheckFailure('ENDORSEMENT_MISSING', `the ${leaf.issuerCN} certificate that signed the leaf`, 'none given');
 }
 
@@ -168,24 +170,4 @@ export async function verifyLeaf(leaf: Certificate, issuer: IntermediateFacts): 
     `${leaf.subjectCN} signed by the ${issuer.source} ${issuer.name}`,
     'another signature',
   );
-}
-
-interface Validity {
-  readonly name: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}
-
-/** Both ends belong to the validity (RFC 5280 §4.1.2.5). @throws EvidenceError CERTIFICATE_EXPIRED, CERTIFICATE_NOT_YET_VALID */
-export function checkValidity(chain: readonly Validity[], at: Date): void {
-  for (const { name, notBefore, notAfter } of chain) {
-    if (at < notBefore) {
-      const expected = `${name} valid at ${at.toISOString()}`;
-      throw new CheckFailure('CERTIFICATE_NOT_YET_VALID', expected, `valid from ${notBefore.toISOString()}`);
-    }
-    if (at > notAfter) {
-      const expected = `${name} valid at ${at.toISOString()}`;
-      throw new CheckFailure('CERTIFICATE_EXPIRED', expected, `valid until ${notAfter.toISOString()}`);
-    }
-  }
 }

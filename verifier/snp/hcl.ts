@@ -12,7 +12,8 @@
  */
 import { CodedError, EvidenceError, equalBytes, isZero, type Json, parseJson, sha256 } from '@veritee/protocol';
 import type { JsonObject, JsonValue } from '../appraise/json.ts';
-import { CheckFailure, type CheckLog, type CheckRow } from '../checks.ts';
+import { CheckFailure, type CheckLog } from '../checks.ts';
+import { opensLikeHclReport } from './hcl-rows.ts';
 import { SNP_REPORT_BYTES, type SnpReport } from './report.ts';
 
 const FILE_BYTES = 2600;
@@ -25,19 +26,6 @@ const REPORT_TYPE_SNP = 2;
 const HASH_TYPE_SHA256 = 1;
 const HASH_BYTES = 32;
 
-const SOURCE = 'Microsoft, guest attestation for confidential VMs, attestation report format';
-
-export const HCL_SHAPE_ROW: CheckRow = {
-  id: 'shape.hcl',
-  claim: 'Azure HCL report',
-  source: SOURCE,
-  kinds: ['snp-hcl'],
-};
-
-export const HCL_ROWS: readonly CheckRow[] = [
-  { id: 'hcl.claims', claim: 'REPORT_DATA', source: `${SOURCE}: SHA-256 of the runtime claims`, kinds: ['snp-hcl'] },
-];
-
 export interface HclReport {
   /** The 1184 bytes of the report inside. */
   readonly report: Uint8Array<ArrayBuffer>;
@@ -45,10 +33,6 @@ export interface HclReport {
   readonly claimsBytes: Uint8Array<ArrayBuffer>;
   readonly claims: JsonObject;
 }
-
-/** 'HCLA': detection only. */
-export const opensLikeHclReport = (file: Uint8Array): boolean =>
-  file[0] === 0x48 && file[1] === 0x43 && file[2] === 0x4c && file[3] === 0x41;
 
 /**
  * Shape only: nothing in it is trusted until the report is verified and its REPORT_DATA is the hash of the claims.
@@ -117,8 +101,8 @@ function toValue(json: Json): JsonValue {
  * The verified report commits to the claims, and to nothing else.
  * @throws EvidenceError KEY_BINDING_MISMATCH, recorded under `hcl.claims`
  */
-export async function verifyHclClaims({ reportData }: SnpReport, hcl: HclReport, log: CheckLog): Promise<void> {
-  await log.step(
+export function verifyHclClaims({ reportData }: SnpReport, hcl: HclReport, log: CheckLog): void {
+  log.step(
     'hcl.claims',
     () => {
       const bound = equalBytes(reportData.subarray(0, HASH_BYTES), sha256(hcl.claimsBytes));

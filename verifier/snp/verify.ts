@@ -8,10 +8,10 @@ import { verifyEcdsaP384Sha384 } from '../crypto.ts';
 import type { TrustAnchor } from '../trust/anchor.ts';
 import { amdAnchor } from '../trust/read.ts';
 import type { Crl } from '../x509/crl.ts';
+import { checkValidity } from '../x509/validity.ts';
 import { type AmdCertificateFacts, readAmdExtensions } from './amd-certificate.ts';
 import {
   checkProfile,
-  checkValidity,
   findAnchor,
   type IntermediateFacts,
   sortChain,
@@ -21,7 +21,7 @@ import {
 import { checkChipId, checkProduct, checkSigningKey, checkTcb, checkTcbReserved } from './match.ts';
 import type { SignerKind } from './profile.ts';
 import type { SnpReport } from './report.ts';
-import { currentCrl, type RevocationLists, refuseRevoked, verifyCrls } from './revocation.ts';
+import { currentCrl, NO_LISTS, type RevocationLists, refuseRevoked } from './revocation.ts';
 import { type SnpProduct, tcbText } from './tcb.ts';
 
 export interface SnpEndorsements {
@@ -85,19 +85,19 @@ export async function verifySnp(
 ): Promise<VerifiedSnp> {
   if (Number.isNaN(at.getTime())) throw new TypeError('at: not a time');
 
-  const chain = await log.step(
+  const chain = log.step(
     'snp.chain.shape',
     () => sortChain(report, endorsements.certificates),
     ({ leaf, intermediate, root }) => [leaf, intermediate, root].flatMap((one) => one?.subjectCN ?? []).join(', '),
   );
   const { leaf } = chain;
   const { notBefore, notAfter } = leaf;
-  const { issuer, facts } = await log.step(
+  const { issuer, facts } = log.step(
     'snp.chain.profile',
     () => ({ issuer: checkProfile(chain), facts: readAmdExtensions(leaf) }),
     ({ facts: { kind, productName, tcb } }) => `${kind} for ${productName}: ${tcbText(tcb)}`,
   );
-  await log.step(
+  log.step(
     'snp.signing-key',
     () => checkSigningKey(report, leaf.subjectCN, issuer, facts),
     () => `signed with the ${report.signingKey}`,
@@ -114,13 +114,13 @@ export async function verifySnp(
     ({ name, source }) => `${name}, ${source === 'pinned' ? 'pinned in this release' : `signed by ${anchor.name}`}`,
   );
   const lists = await checkRevocation(endorsements, anchors, anchor, intermediate, issuer.product, log);
-  const crl = await checkCrlAge(lists.given, at, log);
+  const crl = checkCrlAge(lists.given, at, log);
   await log.step(
     'snp.chain.leaf',
     () => verifyLeaf(leaf, intermediate),
     () => `${leaf.subjectCN} signed by ${intermediate.name}`,
   );
-  await log.step(
+  log.step(
     'snp.chain.time',
     () => checkValidity([anchor, intermediate, { name: leaf.subjectCN, notBefore, notAfter }], at),
     () => `all valid at ${at.toISOString()}; ${leaf.subjectCN} until ${notAfter.toISOString()}`,
@@ -136,17 +136,17 @@ export async function verifySnp(
     },
     () => `verifies over the ${report.signedBytes.length} bytes as received`,
   );
-  const product = await log.step(
+  const product = log.step(
     'snp.product',
     () => checkProduct(report, issuer, facts),
     (name) => (report.cpuid ? `${name}, by CPUID and certificate` : `${name}, by certificate; version 2 has no CPUID`),
   );
-  const reportedTcb = await log.step(
+  const reportedTcb = log.step(
     'snp.reserved',
     () => checkTcbReserved(report, product),
     () => `zero in the report and in all four TCBs, in the layout of ${product}`,
   );
-  await log.step(
+  log.step(
     'snp.tcb-certificate',
     () => checkTcb(reportedTcb, facts),
     () => tcbText(reportedTcb),
@@ -163,7 +163,7 @@ export async function verifySnp(
   } else if (chipIdMasked) {
     log.skip('snp.chip-id', 'CHIP_ID is masked', "whether CHIP_ID is the certificate's: the platform masks it");
   } else {
-    await log.step(
+    log.step(
       'snp.chip-id',
       () => checkChipId(report, hwId),
       () => 'the hwID of the VCEK',
@@ -190,14 +190,18 @@ async function checkRevocation(
   product: SnpProduct,
   log: CheckLog,
 ): Promise<RevocationLists> {
-  if (!amdAnchor(anchor) && crlsGiven.length + crlsInside.length === 0) {
+  const none = crlsGiven.length + crlsInside.length === 0;
+  if (!amdAnchor(anchor) && none) {
     log.skip('snp.revocation', 'no CRL, and this release knows no revocation by this root');
-    return { given: [], inside: [], ofOtherRoots: [] };
+    return NO_LISTS;
   }
   return log.step(
     'snp.revocation',
     async () => {
-      const lists = await verifyCrls(anchor, product, anchors, { given: crlsGiven, inside: crlsInside });
+      const files = { given: crlsGiven, inside: crlsInside };
+      const lists = none
+        ? NO_LISTS
+        : await (await import('./revocation-lists.ts')).verifyCrls(anchor, product, anchors, files);
       refuseRevoked(intermediate, anchor, lists);
       return lists;
     },
@@ -212,7 +216,7 @@ async function checkRevocation(
  * A row of its own: without a current list the check is skipped, and a skipped check is never a pass. A list issued after the
  * time of the check adds its revocations but is no word about that time; one that has run out is refused.
  */
-async function checkCrlAge(given: readonly Crl[], at: Date, log: CheckLog): Promise<CrlDates | null> {
+function checkCrlAge(given: readonly Crl[], at: Date, log: CheckLog): CrlDates | null {
   const crl = currentCrl(given, at);
   if (!crl && (given.length === 0 || given.some(({ thisUpdate }) => thisUpdate > at))) {
     const detail = given.length === 0 ? 'no CRL of this root was given' : 'the CRL given is newer than the time';

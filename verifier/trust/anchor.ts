@@ -1,4 +1,4 @@
-import type { Bytes } from '@veritee/protocol';
+import { type Bytes, equalBytes } from '@veritee/protocol';
 
 /** The platform an anchor speaks for; `platform` in a result comes from here, never from the file. */
 export type Platform = 'snp' | 'nitro' | 'simulated-snp' | 'simulated-nitro';
@@ -17,3 +17,11 @@ export interface TrustAnchor {
   /** SHA-256 of the root certificate's DER. */
   readonly fingerprint: Bytes<32>;
 }
+
+/** The one of these that this key and certificate are, or null. Both must agree; a name proves nothing. */
+export const embedded = (
+  anchors: readonly TrustAnchor[],
+  { publicKey, fingerprint }: Pick<TrustAnchor, 'publicKey' | 'fingerprint'>,
+): TrustAnchor | null =>
+  anchors.find((anchor) => equalBytes(anchor.publicKey, publicKey) && equalBytes(anchor.fingerprint, fingerprint)) ??
+  null;

@@ -3,7 +3,7 @@
  * https://aws-nitro-enclaves.amazonaws.com/AWS_NitroEnclaves_Root-G1.zip with this fingerprint in its user guide; a test
  * compares it with the certificate itself. It stands for AWS's commercial regions; a policy can name other roots.
  */
-import { bytes, equalBytes, fromBase64, fromHex } from '@veritee/protocol';
+import { bytes, fromBase64, fromHex } from '@veritee/protocol';
 import type { TrustAnchor } from './anchor.ts';
 
 function root(name: string, notBefore: string, notAfter: string, fingerprint: string, publicKey: string): TrustAnchor {
@@ -29,10 +29,3 @@ export const AWS_ANCHORS: readonly TrustAnchor[] = [
     'MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE/AJU66YIwfNocOKa2pC+RjgyknNuiUv/9nLZiURLUFHlNKSx9tvjwLxYGjK3sXYHDt4S1po/6iEbZudSz33R3QlfbxNw9BcIQ9ncEAEh5M9jASgJZkSHyXlihDBNxT/0',
   ),
 ];
-
-/** The embedded root that this key and certificate are, or null. Both must agree; a name proves nothing. */
-export const awsAnchor = (candidate: Pick<TrustAnchor, 'publicKey' | 'fingerprint'>): TrustAnchor | null =>
-  AWS_ANCHORS.find(
-    (anchor) =>
-      equalBytes(anchor.publicKey, candidate.publicKey) && equalBytes(anchor.fingerprint, candidate.fingerprint),
-  ) ?? null;

@@ -1,41 +1,23 @@
-import { EvidenceError, equalBytes } from '@veritee/protocol';
-import { nitroAnchorOf } from '../nitro/root.ts';
+import { EvidenceError } from '@veritee/protocol';
 import { refuseUnlessArk } from '../snp/profile.ts';
-import { type Certificate, parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
+import { parseCertificate, verifyCertificateSignature } from '../x509/certificate.ts';
 import { isEcdsaSigned } from '../x509/ecdsa.ts';
 import { readCertificates } from '../x509/pem.ts';
 import { AMD_ANCHORS } from './amd.ts';
-import type { TrustAnchor } from './anchor.ts';
+import { embedded, type TrustAnchor } from './anchor.ts';
+import { type RootProfile, rootAnchor } from './root.ts';
 
-/** The embedded root that this key and certificate are, or null. Both must agree; a name proves nothing. */
+/** AMD's embedded root that this key and certificate are, or null. */
 export const amdAnchor = (candidate: Pick<TrustAnchor, 'publicKey' | 'fingerprint'>): TrustAnchor | null =>
-  AMD_ANCHORS.find(
-    (anchor) =>
-      equalBytes(anchor.publicKey, candidate.publicKey) && equalBytes(anchor.fingerprint, candidate.fingerprint),
-  ) ?? null;
+  embedded(AMD_ANCHORS, candidate);
 
-async function amdAnchorOf(der: Uint8Array, field: string): Promise<TrustAnchor> {
-  const fail = (reason: string, cause?: unknown): never => {
-    throw new EvidenceError('TRUST_ANCHOR_INVALID', `${field}: ${reason}`, { field, cause });
-  };
-  let root: Certificate;
-  try {
-    root = parseCertificate(der, field);
-    refuseUnlessArk(root);
-  } catch (error) {
-    if (!(error instanceof EvidenceError)) throw error;
-    return fail(error.message, error);
-  }
-  if (!(await verifyCertificateSignature(root, root.spki))) fail('the self-signature does not verify');
-  const facts = {
-    name: root.subjectCN,
-    publicKey: root.spki,
-    notBefore: root.notBefore,
-    notAfter: root.notAfter,
-    fingerprint: root.fingerprint,
-  };
-  return amdAnchor(facts) ?? { ...facts, platform: 'simulated-snp' };
-}
+const ARK: RootProfile = {
+  parse: parseCertificate,
+  refuseUnlessRoot: refuseUnlessArk,
+  verify: verifyCertificateSignature,
+  embedded: AMD_ANCHORS,
+  otherwise: 'simulated-snp',
+};
 
 /**
  * Root certificates, DER or PEM, as anchors. One that is an embedded AMD root, by key and fingerprint, speaks for `snp`;
@@ -52,5 +34,11 @@ export async function readTrustAnchors(file: Uint8Array, field: string): Promise
     if (!(error instanceof EvidenceError)) throw error;
     throw new EvidenceError('TRUST_ANCHOR_INVALID', error.message, { field, cause: error });
   }
-  return Promise.all(items.map((der) => (isEcdsaSigned(der) ? nitroAnchorOf(der, field) : amdAnchorOf(der, field))));
+  return Promise.all(
+    items.map(async (der) => {
+      if (!isEcdsaSigned(der)) return rootAnchor(der, field, ARK);
+      const { nitroAnchorOf } = await import('../nitro/root.ts');
+      return nitroAnchorOf(der, field);
+    }),
+  );
 }

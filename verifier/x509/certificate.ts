@@ -135,10 +135,17 @@ export function isKnownSigner(certificate: Certificate, issuerSpki: Uint8Array):
   return signer !== undefined && equalBytes(signer, issuerSpki);
 }
 
-/** Whether this key signed the certificate. */
-export async function verifyCertificateSignature(certificate: Certificate, issuerSpki: Uint8Array): Promise<boolean> {
+/**
+ * Whether this key signed the certificate.
+ * @param verify the signature algorithm of the certificate's profile
+ */
+export async function verifyCertificateSignature(
+  certificate: Certificate,
+  issuerSpki: Uint8Array,
+  verify = verifyRsaPssSha384,
+): Promise<boolean> {
   if (isKnownSigner(certificate, issuerSpki)) return true;
-  const good = await verifyRsaPssSha384(issuerSpki, certificate.signature, certificate.tbs);
+  const good = await verify(issuerSpki, certificate.signature, certificate.tbs);
   if (good) signers.set(certificate, new Uint8Array(issuerSpki));
   return good;
 }

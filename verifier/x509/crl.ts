@@ -89,5 +89,5 @@ export function parseCrl(der: Uint8Array, field: string): Crl {
 }
 
 /** Whether this key signed the list. Not remembered: lists are few, and a look costs as much as a memory of megabytes. */
-export const verifyCrlSignature = (crl: Crl, arkSpki: Uint8Array): Promise<boolean> =>
+export const verifyCrlSignature = (crl: Crl, arkSpki: Uint8Array): boolean | Promise<boolean> =>
   verifyRsaPssSha384(arkSpki, crl.signature, crl.tbs);
