@@ -1,5 +1,5 @@
 // Verifications of the public `assess` beside the bare signature checks that they contain, alternated in one run. Figures
-// are CPU time of this process, all its threads included: other people's load moves the clock, but hardly the ratios.
+// are CPU time of this process, all its threads included: other people's load moves the clock, and the ratios far less.
 import { constants, createPublicKey, verify as nodeVerify, randomBytes, X509Certificate } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
