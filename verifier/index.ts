@@ -54,6 +54,8 @@ export {
   readReferenceFile,
   withReferenceValues,
 } from './reference-file.ts';
+export { type Content, html, Markup } from './report/markup.ts';
+export { STYLE as REPORT_STYLE } from './report/style.ts';
 export { type ReportOptions, renderHtml } from './report-html.ts';
 export { type Endorsements, readEndorsements } from './snp/endorsements.ts';
 export { type HclReport, parseHclReport } from './snp/hcl.ts';

@@ -283,7 +283,9 @@ describe('beside JSON.parse', () => {
           const at = Math.floor(where * now.length);
           return now.slice(0, at) + insert + now.slice(at + cut);
         }, text),
-      );
+      )
+      // A cut may part a surrogate pair, and half of one has no bytes: this is what would arrive.
+      .map((text) => Buffer.from(text).toString());
     fc.assert(fc.property(damaged, agree), { numRuns: 5000 });
     fc.assert(
       fc.property(
