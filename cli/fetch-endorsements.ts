@@ -1,7 +1,7 @@
 /** Endorsements of one SNP report, fetched from AMD and verified before anyone gets to keep them. */
 import { ClientError } from '@veritee/client';
 import type { EndorsementFetcher, EndorsementKey, KdsProduct, UnverifiedEndorsement } from '@veritee/host';
-import { type Code, CodedError } from '@veritee/protocol';
+import type { Code } from '@veritee/protocol';
 import { type AttestationResult, assess, type SnpReport, type TrustAnchor } from '@veritee/verifier';
 
 /** The certificates of one report. `leaf` is the VCEK from KDS, or the VLEK that the guest brought. */
@@ -69,25 +69,11 @@ async function fetchAll(fetcher: EndorsementFetcher, { report, products, vlek }:
     const crl = await fetcher.crl(product, 'vlek');
     return { leaf: vlek, fetched: [chain, crl], chain: chain.bytes, crl: crl.bytes };
   }
-  const { vcek, product } = await fetchVcek(fetcher, report, products);
+  const vcek = await fetcher.vcekOfAny(products, { chipId: report.chipId, tcb: report.reportedTcb });
+  const { product } = vcek.key;
   const chain = await fetcher.chain(product, 'vcek');
   const crl = await fetcher.crl(product, 'vcek');
   return { leaf: vcek.bytes, fetched: [vcek, chain, crl], chain: chain.bytes, crl: crl.bytes };
-}
-
-/** Asks for the likeliest product first; only that KDS has none leads to the next. */
-async function fetchVcek(
-  fetcher: EndorsementFetcher,
-  report: SnpReport,
-  [product, ...others]: Wanted['products'],
-): Promise<{ readonly vcek: UnverifiedEndorsement; readonly product: KdsProduct }> {
-  try {
-    return { vcek: await fetcher.vcek({ product, chipId: report.chipId, tcb: report.reportedTcb }), product };
-  } catch (error) {
-    const [next, ...more] = others;
-    if (!(error instanceof CodedError) || error.code !== 'ENDORSEMENT_MISSING' || !next) throw error;
-    return fetchVcek(fetcher, report, [next, ...more]);
-  }
 }
 
 const verdictOf = (wanted: Wanted, { leaf, chain, crl }: Endorsements): Promise<AttestationResult> =>

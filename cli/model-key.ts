@@ -5,22 +5,32 @@ import { base64url, fromBase64url, fromUtf8, SEALED_KEY_BYTES } from '@veritee/p
 import { InputError } from './exit.ts';
 import { readInput } from './io.ts';
 
-/** What is wrong with it is not said in detail: it is a key. @throws InputError USAGE, FILE_UNREADABLE */
-export async function readModelKey(file: string): Promise<Uint8Array> {
-  const content = await readInput(file);
-  const key = keyOf(content);
-  content.fill(0);
-  if (key?.length !== SEALED_KEY_BYTES)
-    throw new InputError('USAGE', `${file}: want a JWK of kind oct with 32 bytes`, { field: file });
-  return key;
+export interface ModelKey {
+  readonly key: Uint8Array;
+  /** Its name at the broker, where the file says it. */
+  readonly kid: string | null;
 }
 
-function keyOf(content: Uint8Array): Uint8Array | null {
+/** @throws InputError USAGE, FILE_UNREADABLE */
+export const readModelKey = async (file: string): Promise<Uint8Array> => (await readNamedModelKey(file)).key;
+
+/** What is wrong with it is not said in detail: it is a key. @throws InputError USAGE, FILE_UNREADABLE */
+export async function readNamedModelKey(file: string): Promise<ModelKey> {
+  const content = await readInput(file);
+  const named = keyOf(content);
+  content.fill(0);
+  if (named?.key.length !== SEALED_KEY_BYTES)
+    throw new InputError('USAGE', `${file}: want a JWK of kind oct with 32 bytes`, { field: file });
+  return named;
+}
+
+function keyOf(content: Uint8Array): ModelKey | null {
   try {
     const jwk: unknown = JSON.parse(fromUtf8(content));
     if (typeof jwk !== 'object' || jwk === null) return null;
-    const { kty, k } = jwk as Record<string, unknown>;
-    return kty === 'oct' && typeof k === 'string' ? fromBase64url(k) : null;
+    const { kty, k, kid } = jwk as Record<string, unknown>;
+    const key = kty === 'oct' && typeof k === 'string' ? fromBase64url(k) : null;
+    return key && { key, kid: typeof kid === 'string' ? kid : null };
   } catch {
     return null; // not JSON, or not text: the caller says what is wanted
   }

@@ -1,5 +1,6 @@
 import { CodedError } from '@veritee/protocol';
 import { Command, CommanderError } from 'commander';
+import { addArchive } from './commands/archive.ts';
 import { EXIT } from './exit.ts';
 import packageJson from './package.json' with { type: 'json' };
 
@@ -30,6 +31,10 @@ function program(ended: Ended): Command {
     .option('--listen <host:port>', 'where clients connect; port 0 takes a free one', '127.0.0.1:8080')
     .option('--data <dir>', 'receipts, log and simulated roots', 'veritee-data')
     .option('--allow-plaintext', 'accept requests in the clear, which the host can read', false)
+    .option(
+      '--endorsements <source>',
+      "certificates that an SEV-SNP enclave lacks: amd (default, for real chips), a mirror's URL, or off",
+    )
     .option('--enclave-option <name=value>', 'setting of the enclave process, repeatable', collect, [])
     .option('--host-option <name=value>', 'setting of the host process, repeatable', collect, [])
     .option('--survive-parent', 'keep running when the process that started this one ends', false)
@@ -187,6 +192,17 @@ function program(ended: Ended): Command {
       ended.status = await measureNitro(file, options);
     });
 
+  measure
+    .command('models')
+    .description('what hardware measures of a model repository: HOST_DATA (SEV-SNP), PCR16 (Nitro)')
+    .argument('<dir>')
+    .option('--key-file <file>', 'key of encrypted models, a JWK of kind oct, repeatable', collect, [])
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (dir, options) => {
+      const { measureModels } = await import('./commands/measure-models.ts');
+      ended.status = await measureModels(dir, options);
+    });
+
   root
     .command('endorsements')
     .description('certificates and revocation lists from AMD')
@@ -220,6 +236,8 @@ function program(ended: Ended): Command {
       const { sealModels } = await import('./commands/models.ts');
       ended.status = await sealModels(dir, options);
     });
+
+  addArchive(root, ended);
 
   root
     .command('broker')

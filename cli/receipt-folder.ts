@@ -1,9 +1,19 @@
 import type { Receipt } from '@veritee/client';
 import { CodedError } from '@veritee/protocol';
 
-/** How many receipts are brought under hardware at a time, and how many may wait for their turn. */
+/** How many receipts are brought under hardware at a time. */
 const LANES = 4;
-const MAX_WAITING = 10_000;
+
+/** What may wait: a receipt holds the bodies it is about, and a host that brings no reports must not fill the memory. */
+export interface WaitingLimits {
+  readonly waiting: number;
+  readonly bytes: number;
+}
+
+const WAITING_LIMITS: WaitingLimits = { waiting: 10_000, bytes: 256 << 20 };
+
+const bytesOf = ({ file, private: { request, response } }: Receipt): number =>
+  file.length + request.length + response.length;
 
 export interface Kept {
   readonly kept: number;
@@ -18,16 +28,24 @@ export interface Kept {
 export class ReceiptFolder {
   readonly #folder: string;
   readonly #onFailure: (receipt: Receipt, error: CodedError) => void;
+  readonly #limits: WaitingLimits;
   readonly #waiting: Receipt[] = [];
+  /** Of those that wait or are asked about. */
+  #bytes = 0;
   readonly #lanes = new Set<Promise<void>>();
   readonly #stop = new AbortController();
   #kept = 0;
   #hardwareCommitted = 0;
   #sessionSigned = 0;
 
-  constructor(folder: string, onFailure: (receipt: Receipt, error: CodedError) => void) {
+  constructor(
+    folder: string,
+    onFailure: (receipt: Receipt, error: CodedError) => void,
+    limits: WaitingLimits = WAITING_LIMITS,
+  ) {
     this.#folder = folder;
     this.#onFailure = onFailure;
+    this.#limits = limits;
   }
 
   get counts(): Kept {
@@ -39,9 +57,10 @@ export class ReceiptFolder {
     await receipt.save(this.#folder);
     this.#kept += 1;
     if (receipt.result.strength === 'hardware-committed') this.#hardwareCommitted += 1;
-    else if (this.#waiting.length >= MAX_WAITING) this.#sessionSigned += 1;
+    else if (!this.#hasRoomFor(receipt)) this.#sessionSigned += 1;
     else {
       this.#waiting.push(receipt);
+      this.#bytes += bytesOf(receipt);
       if (this.#lanes.size < LANES) this.#openLane();
     }
   }
@@ -51,6 +70,11 @@ export class ReceiptFolder {
     const enough = setTimeout(() => this.#stop.abort(), withinMs);
     while (this.#lanes.size > 0) await Promise.all(this.#lanes);
     clearTimeout(enough);
+  }
+
+  #hasRoomFor(receipt: Receipt): boolean {
+    const { waiting, bytes } = this.#limits;
+    return this.#waiting.length < waiting && this.#bytes + bytesOf(receipt) <= bytes;
   }
 
   #openLane(): void {
@@ -65,8 +89,11 @@ export class ReceiptFolder {
         this.#hardwareCommitted += 1;
       } catch (error) {
         this.#sessionSigned += 1;
-        if (!(error instanceof CodedError)) throw error;
-        if (!this.#stop.signal.aborted) this.#onFailure(receipt, error);
+        // The message of a defect may quote content.
+        const coded = error instanceof CodedError ? error : new CodedError('INTERNAL', 'an internal error');
+        if (!this.#stop.signal.aborted) this.#onFailure(receipt, coded);
+      } finally {
+        this.#bytes -= bytesOf(receipt);
       }
     }
   }

@@ -18,6 +18,8 @@ export interface ServiceOptions {
   readonly listen: string;
   readonly data: string;
   readonly allowPlaintext: boolean;
+  /** As the host reads it: amd, off, or a mirror. */
+  readonly endorsements?: string;
   readonly logLevel: string;
   /** `name=value` settings handed to the processes. */
   readonly enclaveOption: readonly string[];
@@ -92,6 +94,7 @@ export async function startService(options: ServiceOptions, cancel?: AbortSignal
     () => [
       ...['--listen', listen, '--data', data, '--enclave', socket, '--log-level', options.logLevel],
       ...(options.allowPlaintext ? ['--allow-plaintext'] : []),
+      ...(options.endorsements === undefined ? [] : ['--endorsements', options.endorsements]),
       ...settings(options.hostOption, 'host-option'),
     ],
     options.onRestart,

@@ -7,12 +7,13 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Readable } from 'node:stream';
 import { CodedError } from '@veritee/protocol';
 import { usage } from './inputs.ts';
 import { say } from './io.ts';
 
 export type Handler = (request: Request) => Promise<Response>;
+
+type Chunks = AsyncIterator<Uint8Array, unknown>;
 
 export interface Listen {
   readonly host: string;
@@ -20,6 +21,8 @@ export interface Listen {
 }
 
 const LONGEST_DRAIN_MS = 30_000;
+/** How long an already answered request may go on sending before its connection is cut. */
+const LINGER_MS = 5_000;
 /** The name of a host, an address or an address in brackets, and a port. */
 const HOST_FIELD = /^(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?$/;
 
@@ -40,9 +43,20 @@ export interface WebServer {
   close(): Promise<void>;
 }
 
-/** @throws CodedError PORT_IN_USE, LISTEN_FAILED */
-export async function serveWeb(handler: Handler, listen: Listen): Promise<WebServer> {
-  const server = createServer((req, res) => {
+/** Node's own. */
+const REQUEST_TIMEOUT_MS = 300_000;
+
+/**
+ * @param requestTimeoutMs for a request to arrive whole; its connection is cut within twice that time
+ * @throws CodedError PORT_IN_USE, LISTEN_FAILED
+ */
+export async function serveWeb(
+  handler: Handler,
+  listen: Listen,
+  requestTimeoutMs = REQUEST_TIMEOUT_MS,
+): Promise<WebServer> {
+  const timing = { requestTimeout: requestTimeoutMs, connectionsCheckingInterval: Math.min(30_000, requestTimeoutMs) };
+  const server = createServer(timing, (req, res) => {
     answer(handler, req, res).catch((error: unknown) => {
       say(`veritee: INTERNAL: ${error instanceof Error ? error.name : typeof error}`); // its message may quote content
       res.destroy();
@@ -68,21 +82,37 @@ async function answer(handler: Handler, req: IncomingMessage, res: ServerRespons
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
   });
-  const request = requestOf(req, gone.signal);
+  const chunks = req.iterator({ destroyOnReturn: false });
+  const request = requestOf(req, chunks, gone.signal);
   if (!request) {
     res.writeHead(400, { connection: 'close' }).end();
     return;
   }
-  const response = await handler(request);
+  try {
+    await send(await handler(request), req, res);
+  } finally {
+    discardRest(req, chunks);
+  }
+}
+
+async function send(response: Response, req: IncomingMessage, res: ServerResponse): Promise<void> {
   const content = response.body && Buffer.from(await response.arrayBuffer());
   if (res.destroyed) return;
   res.writeHead(response.status, {
     ...Object.fromEntries(response.headers),
     ...lengthOf(content, req.method, response.status),
-    // What was not read of a body would be taken for the next request.
-    ...(req.complete ? {} : { connection: 'close' }),
   });
   res.end(content ?? undefined);
+}
+
+/** Who still sends reads no answer, and would lose it with the connection: the rest is dropped, for a while. */
+function discardRest(req: IncomingMessage, chunks: Chunks): void {
+  if (req.complete || req.destroyed) return;
+  const resume = (): void => void req.resume();
+  chunks.return?.().then(resume, resume);
+  const timer = setTimeout(() => req.socket.destroy(), LINGER_MS);
+  timer.unref();
+  req.once('close', () => clearTimeout(timer));
 }
 
 /** RFC 9110 §8.6: none where there can be no content. */
@@ -92,7 +122,7 @@ function lengthOf(content: Uint8Array | null, method: string | undefined, status
 }
 
 /** Null when it has no form that fetch knows: no usable Host, a target that is no path, a method like TRACE. */
-function requestOf(req: IncomingMessage, signal: AbortSignal): Request | null {
+function requestOf(req: IncomingMessage, chunks: Chunks, signal: AbortSignal): Request | null {
   const { method = '', url = '', headers } = req;
   const host = headers.host ?? '';
   if (!HOST_FIELD.test(host) || !url.startsWith('/')) return null;
@@ -106,13 +136,26 @@ function requestOf(req: IncomingMessage, signal: AbortSignal): Request | null {
       method,
       headers: fields,
       signal,
-      ...(bodied ? { body: Readable.toWeb(req) as ReadableStream<Uint8Array>, duplex: 'half' } : {}),
+      ...(bodied ? { body: bodyOf(chunks), duplex: 'half' } : {}),
     } as RequestInit);
   } catch (error) {
     if (error instanceof TypeError) return null;
     throw error;
   }
 }
+
+/** Read as it is asked for. Given up by its reader, it leaves the connection to the answer. */
+const bodyOf = (chunks: Chunks): ReadableStream<Uint8Array> =>
+  new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 
 async function drain(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));

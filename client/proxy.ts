@@ -20,6 +20,8 @@ export interface ProxyOptions {
   readonly timeoutMs?: number;
   /** How long a request waits while the service is attested anew; then it is told to come back. Default 5 s. */
   readonly attestWithinMs?: number;
+  /** Ends what goes on without a request. */
+  readonly signal?: AbortSignal;
 }
 
 const DEFAULT_MAX_REQUEST_BYTES = 256 << 20;
@@ -33,7 +35,17 @@ export function proxyHandler(
   options: ProxyOptions = {},
 ): (request: Request) => Promise<Response> {
   const { maxRequestBytes = DEFAULT_MAX_REQUEST_BYTES, attestWithinMs = DEFAULT_ATTEST_WITHIN_MS } = options;
-  const { timeoutMs, waitFor, onReceipt, hosts = 'loopback' } = options;
+  const { timeoutMs, waitFor, onReceipt, hosts = 'loopback', signal } = options;
+  let attesting = false;
+  /** Waits with the requests and beyond them, so that a service that is slower than they are patient is attested too. */
+  const attest = (): void => {
+    if (attesting) return;
+    attesting = true;
+    const done = (): void => {
+      attesting = false;
+    };
+    client.ready(signal ? { signal } : {}).then(done, done); // a failure reaches the requests that wait for the same
+  };
   return async (request) => {
     try {
       if (hosts === 'loopback') refuseForeign(request);
@@ -45,6 +57,7 @@ export function proxyHandler(
         throw new ClientError('REQUEST_METHOD_NOT_ALLOWED', 'takes GET, HEAD and POST', { field: 'method' });
       }
       const body = request.method === 'POST' ? await readLimited(request, maxRequestBytes) : null;
+      attest();
       await attested(client, attestWithinMs, request.signal);
       return await client.fetch(pathname + search, {
         method: request.method,

@@ -38,6 +38,8 @@ import type { Ticker } from './ticker.ts';
 
 /** Longest body that is hashed so that its refusal can be an entry, in multiples of the longest that is accepted. */
 export const HASHED_BODY_FACTOR = 4;
+/** Room beside a body: request line, headers, padding, the seal itself. */
+export const BESIDE_BODY_BYTES = 256 << 10;
 const MAX_MEDIA_TYPE_LENGTH = 256;
 const BASE_HEADERS = { 'cache-control': 'no-store, no-transform' } as const;
 
@@ -46,7 +48,7 @@ export interface InferenceSettings {
   /** Requests between their first byte and their answer. */
   readonly maxInFlight: number;
   readonly deadlineMs: number;
-  /** Memory for the inputs of one request, and of all in hand. */
+  /** Memory for the inputs of one request, and of all in hand; as much again for their bodies as they come in. */
   readonly maxInputBytes: number;
   readonly serverName: string;
   readonly serverVersion: string;
@@ -61,6 +63,13 @@ export interface InferenceParts {
   readonly engine: Engine;
   readonly logger: Logger;
   readonly now: () => number;
+}
+
+/** A place among the requests in hand. */
+export interface Place {
+  /** Counts what came of the body, before it is kept. @throws ServiceError QUEUE_FULL no room for it beside the others */
+  took(bytes: number): void;
+  leave(): void;
 }
 
 /** What came of one inference, before it is stated. */
@@ -78,15 +87,25 @@ export class Inference {
   readonly #parts: InferenceParts;
   readonly #settings: InferenceSettings;
   #inFlight = 0;
+  #bytesInHand = 0;
+  readonly #maxBytesInHand: number;
   #stopping = false;
 
   constructor(parts: InferenceParts, settings: InferenceSettings) {
     this.#parts = parts;
     this.#settings = settings;
+    const { maxInputBytes, maxBodyBytes } = settings;
+    // One request always has room for all that is read of it, its seal included.
+    this.#maxBytesInHand = Math.max(maxInputBytes, maxBodyBytes * (HASHED_BODY_FACTOR + 1) + BESIDE_BODY_BYTES);
   }
 
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Of bodies, counted when they came, until their requests are answered. */
+  get bytesInHand(): number {
+    return this.#bytesInHand;
   }
 
   /** From now on nothing new is admitted. */
@@ -105,19 +124,26 @@ export class Inference {
     }
   }
 
-  /**
-   * Takes a place among the requests in hand.
-   * @returns gives it back
-   * @throws ServiceError ENCLAVE_STOPPING, QUEUE_FULL
-   */
-  admit(): () => void {
+  /** @throws ServiceError ENCLAVE_STOPPING, QUEUE_FULL */
+  admit(): Place {
     if (this.#stopping) throw new ServiceError('ENCLAVE_STOPPING', 'the enclave is stopping; try again shortly');
     if (this.#inFlight >= this.#settings.maxInFlight) {
       throw new ServiceError('QUEUE_FULL', `${this.#settings.maxInFlight} requests are in hand; try again shortly`);
     }
     this.#inFlight += 1;
-    return () => {
-      this.#inFlight -= 1;
+    let held = 0;
+    return {
+      took: (bytes) => {
+        if (this.#bytesInHand + bytes > this.#maxBytesInHand) {
+          throw new ServiceError('QUEUE_FULL', 'the bodies of the requests in hand fill the memory; try again shortly');
+        }
+        this.#bytesInHand += bytes;
+        held += bytes;
+      },
+      leave: () => {
+        this.#inFlight -= 1;
+        this.#bytesInHand -= held;
+      },
     };
   }
 
@@ -159,11 +185,11 @@ export class Inference {
 
   async #infer(request: InnerRequest, name: string, version: string | undefined): Promise<InnerResponse> {
     if (request.admitted) return this.#inferAdmitted(request, name, version);
-    const leave = this.admit();
+    const place = this.admit();
     try {
-      return await this.#inferAdmitted(request, name, version);
+      return await this.#inferAdmitted({ ...request, body: counted(request.body, place) }, name, version);
     } finally {
-      leave();
+      place.leave();
     }
   }
 
@@ -301,6 +327,14 @@ export class Inference {
       body: result.body,
       entry: index,
     };
+  }
+}
+
+/** What comes of a body, as it comes. */
+export async function* counted(body: AsyncIterable<Uint8Array>, place: Place): AsyncGenerator<Uint8Array, void, void> {
+  for await (const chunk of body) {
+    place.took(chunk.length);
+    yield chunk;
   }
 }
 

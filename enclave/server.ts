@@ -35,6 +35,8 @@ export interface ServerParts {
   /** null on platforms whose evidence brings its own certificates. */
   readonly endorsements: Pick<GivenEndorsements, 'wanted' | 'offer'> | null;
   readonly onChallenge: () => void;
+  /** The certificates that were wanted have come. */
+  readonly onEndorsed: () => void;
   readonly hello: () => LinkHello;
   readonly status: () => LinkStatus;
   readonly logger: Logger;
@@ -99,7 +101,9 @@ async function route(parts: ServerParts, req: IncomingMessage, res: ServerRespon
     case 'POST /link/endorsements': {
       const { content } = await receiveBody(req, MAX_ENDORSEMENT_BYTES, MAX_ENDORSEMENT_BYTES);
       if (!parts.endorsements) throw new ServiceError('REQUEST_NOT_FOUND', 'this platform brings its own certificates');
+      const { wanted } = parts.endorsements;
       parts.endorsements.offer(content ?? new Uint8Array(0));
+      if (wanted && !parts.endorsements.wanted) parts.onEndorsed();
       res.writeHead(204).end();
       return;
     }
@@ -133,7 +137,7 @@ async function relayed(parts: ServerParts, req: IncomingMessage, res: ServerResp
       const value = req.headers[name];
       return Array.isArray(value) ? value.join(', ') : value;
     },
-    body: req,
+    body: req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>, // a refusal is still to be answered
     signal: gone.signal,
   });
   if (res.destroyed) return;

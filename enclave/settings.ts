@@ -55,7 +55,7 @@ ${PLATFORM_HELP}
   --allow-plaintext        answer requests in the clear as well
   --sealing-key-life-ms N  longest life of a sealing key (default and most 600000)
   --deadline-ms N          longest time from a request's last byte to its answer (default 30000)
-  --max-input-bytes N      memory for inputs of all requests in hand (default 1 GiB)
+  --max-input-bytes N      memory for inputs of all requests in hand, and for their bodies (default 1 GiB each)
   --workers N              inference threads (default: one less than the cores, 1 to 4)
   --max-backlog N          log entries held for a host that is behind (default 50000)
   --simulated-product P    of simulated-snp: Milan | Genoa | Turin (default Genoa)

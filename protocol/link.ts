@@ -8,7 +8,8 @@
  * `POST /link/challenge`        body: a nonce of 8 to 64 bytes; answers `LinkChallenge` as JSON after its tick
  * `GET  /link/status`           `LinkStatus` as JSON
  * `GET  /link/endorsements`      the SNP report that no certificate at hand fits, raw; 204 when none is wanted
- * `POST /link/endorsements`      body: certificates for it, PEM, DER or an SNP certificate table; answers 204
+ * `POST /link/endorsements`      body: certificates for it, PEM, DER or an SNP certificate table; answers 204, and whether
+ *                               they fit is what the GET says from then on
  * `POST /ohttp`                 a sealed request; 200 and the sealed answer, or a refusal that names `Veritee-Error-Code`
  * `/v2/…`                       Open Inference Protocol in the clear, where the enclave takes it
  *

@@ -5,6 +5,9 @@ import { say } from '../io.ts';
 import { isLoopback, readListen, serveWeb } from '../web-server.ts';
 import { untilAsked } from './serve.ts';
 
+/** The longest is a few hundred kilobytes; who sends it in drops holds memory meanwhile. */
+const REQUEST_TIMEOUT_MS = 15_000;
+
 export interface BrokerCommandOptions {
   readonly config: string;
   readonly listen: string;
@@ -16,7 +19,7 @@ export async function broker(options: BrokerCommandOptions): Promise<number> {
   const listen = readListen(options.listen);
   const config = await readBrokerConfig(options.config);
   const keyBroker = new Broker({ ...config, issuer: options.issuer ?? 'veritee-broker', onEvent: tell });
-  const server = await serveWeb((request) => keyBroker.handle(request), listen);
+  const server = await serveWeb((request) => keyBroker.handle(request), listen, REQUEST_TIMEOUT_MS);
   if (!isLoopback(listen)) {
     say(
       `!! ${server.url} is reached by other machines without TLS. Keys are encrypted to attested enclaves only, but\n` +

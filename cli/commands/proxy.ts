@@ -37,7 +37,9 @@ export async function proxy(options: ProxyOptions): Promise<number> {
 
   const client = new VeriteeClient({ url: options.url, policy, trustAnchors, ...readPadding(options.padding) });
   const { result } = await client.ready();
+  const stopped = new AbortController();
   const handler = proxyHandler(client, {
+    signal: stopped.signal,
     hosts: options.listenAnywhere ? 'any' : 'loopback',
     ...(folder && { onReceipt: (receipt) => folder.keep(receipt) }),
     ...(waitFor && { waitFor }),
@@ -57,6 +59,7 @@ export async function proxy(options: ProxyOptions): Promise<number> {
   const reason = await untilAsked(false);
   say(`veritee: ${reason}; stopping …`);
   await server.close();
+  stopped.abort();
   await folder?.close(LAST_RECEIPTS_MS);
   const kept = folder?.counts;
   say(

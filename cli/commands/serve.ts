@@ -30,16 +30,17 @@ export async function serve(options: ServeOptions): Promise<number> {
   if (service.warning) say(`\n${service.warning}\n`);
   if (options.allowPlaintext)
     say('veritee: requests in the clear are accepted (--allow-plaintext): this host can read them.');
-  const told = tellWhenReady(service.url, options.data, asked.signal);
+  const told = tellWhenReady(service, options.data, asked.signal);
   say(`veritee: ${await ended}; stopping …`);
   await Promise.all([service.stop(), told]);
   return EXIT.done;
 }
 
-async function tellWhenReady(url: string, data: string, cancel: AbortSignal): Promise<void> {
+async function tellWhenReady({ url, warning }: LocalService, data: string, cancel: AbortSignal): Promise<void> {
   const ready = await untilReady(url, READY_WITHIN_MS, cancel);
   if (cancel.aborted) return;
-  if (ready) say(`veritee: ready at ${url}\n  roots of the simulated platform: ${path.resolve(data)}/*.pem`);
+  const roots = warning === null ? '' : `\n  roots of the simulated platform: ${path.resolve(data)}/*.pem`;
+  if (ready) say(`veritee: ready at ${url}${roots}`);
   else say(`veritee: listening at ${url}, but not ready; see ${url}/readyz`);
 }
 

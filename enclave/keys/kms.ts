@@ -9,7 +9,8 @@
  * @see docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html, …/developerguide/cryptographic-attestation.html
  */
 import { generateKeyPair, type KeyObject } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { base64, fromBase64, type Json, type KeyId, keyIdText, parseJson, ServiceError } from '@veritee/protocol';
@@ -51,14 +52,14 @@ export class KmsKeys implements KeyProvider {
   readonly #settings: KmsSettings;
   readonly #aws: AwsClient;
   readonly #platform: KmsRequester;
-  readonly #folder: string;
+  readonly #models: string;
 
   /** @param models the model repository */
   constructor(settings: KmsSettings, credentials: AwsCredentials, platform: KmsRequester, models: string) {
     this.#settings = settings;
     this.#aws = new AwsClient({ ...credentials, service: 'kms', region: settings.region });
     this.#platform = platform;
-    this.#folder = path.join(models, '.kms');
+    this.#models = models;
   }
 
   async key(id: KeyId, signal: AbortSignal): Promise<Uint8Array> {
@@ -82,11 +83,14 @@ export class KmsKeys implements KeyProvider {
   }
 
   async #wrappedKey({ repository, type, tag }: KeyId): Promise<Uint8Array> {
-    const file = path.join(this.#folder, repository, type, tag);
     const shown = `.kms/${repository}/${type}/${tag}`;
+    const file = path.join(this.#models, shown);
     try {
-      const handle = await open(file);
+      // What is read here leaves the enclave: nothing that only a link leads to, and no pipe that would never end.
+      const plain = (await realpath(file)) === path.join(await realpath(this.#models), shown);
+      const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
       try {
+        if (!plain || !(await handle.stat()).isFile()) throw new Error('a link or special file');
         const buffer = new Uint8Array(MAX_WRAPPED_KEY_BYTES + 1);
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
         if (bytesRead > 0 && bytesRead <= MAX_WRAPPED_KEY_BYTES) return buffer.subarray(0, bytesRead);
@@ -94,7 +98,7 @@ export class KmsKeys implements KeyProvider {
         await handle.close();
       }
     } catch (cause) {
-      throw new ServiceError('MODEL_KEY_UNAVAILABLE', `${shown}: no such file, or not readable`, {
+      throw new ServiceError('MODEL_KEY_UNAVAILABLE', `${shown}: no such plain file, or not readable`, {
         field: shown,
         cause,
       });

@@ -7,10 +7,12 @@ export type KeySettings =
 
 export const KEY_HELP = `  --key-broker URL         where keys of encrypted models come from, by attestation: http(s)://HOST:PORT
   --kms REGION             the same from AWS KMS, on a Nitro platform; credentials from the environment, as AWS has them
-  --kms-endpoint URL       of KMS (default https://kms.REGION.amazonaws.com)
+  --kms-endpoint URL       of KMS: https, http on loopback alone (default https://kms.REGION.amazonaws.com)
   --kms-key ID             take keys wrapped by this KMS key only`;
 
 export const KEY_OPTIONS = ['key-broker', 'kms', 'kms-endpoint', 'kms-key'] as const;
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /**
  * @param given the value of an option, if it was given
@@ -28,6 +30,8 @@ export function parseKeySettings(given: (option: string) => string | undefined, 
   if (!/^[a-z]{2}(-[a-z]+)+-\d$/.test(region)) throw usage('kms', 'an AWS region such as eu-central-1');
   if (!platform.includes('nitro')) throw usage('kms', 'a Nitro platform: KMS reads no other evidence');
   const endpoint = readUrl(given('kms-endpoint') ?? `https://kms.${region}.amazonaws.com`, 'kms-endpoint');
+  // The credentials' session token is in every request, and nothing but TLS says that an answer is from KMS.
+  if (endpoint.protocol !== 'https:' && !LOOPBACK.test(endpoint.hostname)) throw usage('kms-endpoint', 'https://HOST');
   return { kind: 'kms', kms: { region, endpoint, keyId: given('kms-key') ?? null } };
 }
 

@@ -8,6 +8,7 @@ import {
   type Bytes,
   clearName,
   encodeCbor,
+  keyIdText,
   modelDigest,
   ServiceError,
   shown,
@@ -97,7 +98,13 @@ interface VersionFile extends FolderFile {
   readonly stored: string;
 }
 
-/** @throws ServiceError MODEL_SEAL_INVALID a file is there both clear and encrypted */
+/**
+ * Who fills the folder may not read what is encrypted in it. A graph of theirs beside encrypted weights would read those
+ * out, and weights of theirs would help to ask an encrypted graph for its own: so a version is encrypted whole, under one
+ * key, or not at all.
+ *
+ * @throws ServiceError MODEL_SEAL_INVALID a file is there both clear and encrypted, or only some are encrypted
+ */
 function clearNames(stored: readonly FolderFile[], where: string): VersionFile[] {
   const files = new Map<string, VersionFile>();
   for (const { path: name, size } of stored) {
@@ -108,7 +115,24 @@ function clearNames(stored: readonly FolderFile[], where: string): VersionFile[]
     }
     files.set(clear, { path: clear, stored: name, size });
   }
-  return [...files.values()];
+  const all = [...files.values()];
+  const sealed = all.filter(({ path: clear, stored: name }) => clear !== name).length;
+  if (sealed !== 0 && sealed !== all.length) {
+    const message = `${where}: ${sealed} of ${all.length} files are encrypted; a version is encrypted whole or not at all`;
+    throw new ServiceError('MODEL_SEAL_INVALID', message, { field: where });
+  }
+  return all;
+}
+
+/** The key of the first encrypted file, and no other beside it. */
+function oneKey(keyOf: KeyOf, where: string): KeyOf {
+  let first: string | undefined;
+  return async (id) => {
+    first ??= keyIdText(id);
+    if (keyIdText(id) === first) return keyOf(id);
+    const message = `${where}: encrypted under ${first} and ${keyIdText(id)}; want one key for a version`;
+    throw new ServiceError('MODEL_SEAL_INVALID', message, { field: where });
+  };
 }
 
 /** @returns bytes of all files together */
@@ -135,6 +159,7 @@ async function readAll(
   size: number,
   { keyOf, onProgress, progressAfterMs }: VersionLoading,
 ): Promise<ReadonlyMap<string, HashedFile>> {
+  const keyOfAll = oneKey(keyOf, where);
   const contents = new Map<string, HashedFile>();
   let bytesRead = 0;
   let told = performance.now();
@@ -149,7 +174,9 @@ async function readAll(
     const source = { file, size: bytes, where: `${where}/${stored}`, path: `${where}/${relative}` };
     contents.set(
       relative,
-      relative === stored ? await readHashed(file, bytes, source.where, count) : await readSealed(source, keyOf, count),
+      relative === stored
+        ? await readHashed(file, bytes, source.where, count)
+        : await readSealed(source, keyOfAll, count),
     );
   }
   return contents;

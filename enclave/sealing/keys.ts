@@ -26,7 +26,7 @@ const MAX_KEYS = 8;
 export interface SealingLimits {
   /** A key ends at this age, */
   readonly lifeMs: number;
-  /** or when so many requests were opened with it. The memory for replays grows to 32 bytes for each. */
+  /** or when so many requests were opened with it. The memory for replays grows by some 100 bytes with each. */
   readonly maxOpened: number;
 }
 

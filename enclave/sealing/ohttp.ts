@@ -15,12 +15,9 @@ import {
   ServiceError,
 } from '@veritee/protocol';
 import type { Logger } from 'pino';
-import { HASHED_BODY_FACTOR, type Inference, refusalAnswer } from '../inference.ts';
+import { BESIDE_BODY_BYTES, counted, HASHED_BODY_FACTOR, type Inference, refusalAnswer } from '../inference.ts';
 import type { InnerResponse } from '../request.ts';
 import type { SealingKeys } from './keys.ts';
-
-/** Room beside the body: request line, headers, padding, the seal itself. */
-const BESIDE_BODY_BYTES = 256 << 10;
 
 export interface SealedParts {
   readonly keys: SealingKeys;
@@ -36,23 +33,22 @@ export async function answerSealed(parts: SealedParts, req: IncomingMessage, res
   res.once('close', () => {
     if (!res.writableFinished) gone.abort();
   });
-  const source = received(req);
   try {
     refuseUnfit(parts, req);
-    const leave = parts.inference.admit();
+    const place = parts.inference.admit();
+    const source = counted(received(req), place);
     try {
       const opened = await open(parts, req, source);
       const { answer, padding } = await answerOpened(parts, opened, gone.signal);
       await send(parts, res, opened, answer, padding);
     } finally {
-      leave();
+      place.leave();
+      await source.return(); // lets go of the connection, which is read to the end elsewhere
     }
   } catch (error) {
     const code = error instanceof CodedError ? error.code : 'INTERNAL';
     parts.logger.info({ code }, 'sealed request refused');
     throw error;
-  } finally {
-    await source.return(); // lets go of the connection, which is read to the end elsewhere
   }
 }
 

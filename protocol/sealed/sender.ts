@@ -4,7 +4,7 @@
  * Trusts: the configuration, which the caller took from a verified attestation. Checks: that the answer came from the
  * holder of that key, to this very request, whole and unchanged. An answer of another media type was not sealed.
  */
-import { EncapError, type SenderContext, ValidationError } from 'hpke';
+import { EncapError, NotSupportedError, type SenderContext, ValidationError } from 'hpke';
 import { concat, join } from '../bytes.ts';
 import { EvidenceError, ServiceError } from '../errors.ts';
 import { ByteReader, onePiece } from './byte-reader.ts';
@@ -29,7 +29,8 @@ export interface SealedRequest {
 /**
  * @param config one key configuration of a verified attestation
  * @param content a Binary HTTP request
- * @throws EvidenceError EVIDENCE_MALFORMED, EVIDENCE_UNSUPPORTED for the configuration
+ * @throws EvidenceError EVIDENCE_MALFORMED, EVIDENCE_UNSUPPORTED for the configuration; ServiceError SEALING_KEY_MISSING
+ *   in a browser without X25519
  */
 export function sealRequest(
   config: Uint8Array,
@@ -77,6 +78,9 @@ async function setup(
     const { encapsulatedSecret, ctx } = await chosen.hpke.SetupSender(key, { info });
     return { enc: encapsulatedSecret, context: ctx };
   } catch (cause) {
+    if (cause instanceof NotSupportedError) {
+      throw new ServiceError('SEALING_KEY_MISSING', 'this WebCrypto has no X25519 to seal with', { cause });
+    }
     if (!(cause instanceof EncapError || cause instanceof ValidationError)) throw cause;
     throw new EvidenceError('EVIDENCE_MALFORMED', 'publicKey: not a key to seal to', { field: 'publicKey', cause });
   }

@@ -1,5 +1,14 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { encodeKeyConfigList, hex, type KeyEntry, parseAttestation, parseEntry } from '../../protocol/index.ts';
+import {
+  bytes,
+  encodeAttestation,
+  encodeKeyConfigList,
+  hex,
+  type KeyEntry,
+  parseAttestation,
+  parseEntry,
+} from '../../protocol/index.ts';
 import { codeOf, FakeService, INPUT, policy, problem } from './fake-service.ts';
 
 let service: FakeService;
@@ -41,6 +50,25 @@ describe('before anything is sealed', () => {
         service.attesting = { inForce: () => [] };
       },
       'KEY_NOT_COMMITTED',
+    ],
+    [
+      'of a key that the session did not enter',
+      () => {
+        const { privateKey } = generateKeyPairSync('ed25519');
+        service.attesting = { keySign: (message) => bytes(sign(null, message, privateKey), 64, 'signature') };
+      },
+      'SIGNATURE_INVALID',
+    ],
+    [
+      'of a key whose entry lies elsewhere in the log',
+      () => {
+        service.host = async (asked, relay) => {
+          const attestation = parseAttestation(new Uint8Array(await (await relay(asked)).arrayBuffer()));
+          const keys = attestation.keys.map(({ entry, path }) => ({ entry, path: path.slice(1) }));
+          return new Response(encodeAttestation({ ...attestation, keys }));
+        };
+      },
+      'INCLUSION_INVALID',
     ],
     [
       'to somebody else',

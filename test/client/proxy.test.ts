@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { type ProxyOptions, proxyHandler, type Receipt } from '../../client/index.ts';
 import { encodeInferRequest, HEADER, tensor } from '../../protocol/index.ts';
 import { FakeService, problem } from './fake-service.ts';
@@ -102,10 +102,24 @@ describe('when verification fails', () => {
       return relay();
     };
     const handle = await proxy({ attestWithinMs: 50 });
-    expect(await refusedWith(handle(infer()))).toEqual([503, 'EVIDENCE_NOT_READY']);
+    // A service that always takes longer than one request waits is attested all the same.
+    for (let i = 0; i < 2; i++) expect(await refusedWith(handle(infer()))).toEqual([503, 'EVIDENCE_NOT_READY']);
     release();
     const patient = await proxy();
     expect((await patient(infer())).status).toBe(200);
+    expect((await handle(infer())).status).toBe(200);
+    expect(service.count('/attestation')).toBe(2); // one of each proxy
+  });
+
+  test('what it waits for without a request ends with the proxy', async () => {
+    const stopped = new AbortController();
+    service.host = (asked, relay) => (asked.path.startsWith('/attestation') ? new Promise(() => {}) : relay());
+    const handle = await proxy({ attestWithinMs: 20, signal: stopped.signal });
+    expect(await refusedWith(handle(infer()))).toEqual([503, 'EVIDENCE_NOT_READY']);
+    const [attestation] = service.asked;
+    expect(attestation?.signal?.aborted).toBe(false);
+    stopped.abort();
+    await vi.waitUntil(() => attestation?.signal?.aborted);
   });
 
   test('a service that cannot be had: 503; one that takes too long: 504', async () => {

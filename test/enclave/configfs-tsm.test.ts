@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import {
   bytes,
   encodeSnpCertificateTable,
@@ -11,7 +12,10 @@ import {
 } from '@veritee/protocol';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
+  askSpec,
+  issueCertificate,
   pem,
+  publicKeyOf,
   SimulatedAmdSp,
   SimulatedTsm,
   type SimulatedTsmOptions,
@@ -245,6 +249,40 @@ describe('certificates from elsewhere', () => {
     expect((await one.attest(data)).chain).toEqual(chainOf(chip));
   });
 
+  test('an intermediate of the right name that did not sign the leaf is not frozen into evidence', async () => {
+    const { ark } = await sharedAuthority('Milan');
+    const arkKey = publicKeyOf(ark.privateKey);
+    const impostor = issueCertificate(askSpec('Milan', arkKey, arkKey), ark.privateKey);
+    const endorsements = new GivenEndorsements();
+    const one = attester(bare(), { endorsements });
+    endorsements.offer(pemOf(chip.certificates.vcek, impostor));
+    await expect(one.attest(data)).rejects.toMatchObject(missing);
+    endorsements.offer(chip.certificates.ask);
+    expect((await one.attest(data)).chain).toEqual(chainOf(chip));
+  });
+
+  test.each(['vcek', 'ask'] as const)('the host has only the %s, the rest comes over the link', async (name) => {
+    const half = tsmOf();
+    const read = half.read.bind(half);
+    const data1 = encodeSnpCertificateTable([{ guid: SNP_CERTIFICATE_GUID[name], data: chip.certificates[name] }]);
+    half.read = async (path) => (path.endsWith('/auxblob') ? data1 : read(path));
+    const endorsements = new GivenEndorsements();
+    const one = attester(half, { endorsements });
+    await expect(one.attest(data)).rejects.toMatchObject(missing);
+    endorsements.offer(pemOf(otherChip.certificates.vcek));
+    expect(endorsements.wanted?.length).toBe(1184);
+    endorsements.offer(chip.certificates[name === 'vcek' ? 'ask' : 'vcek']);
+    expect(endorsements.wanted).toBeNull(); // known at once, not at the next tick
+    expect((await one.attest(data)).chain).toEqual(chainOf(chip));
+  });
+
+  test('one given again takes no place from others', async () => {
+    const endorsements = new GivenEndorsements();
+    endorsements.offer(chip.certificates.vcek);
+    for (let i = 0; i < 20; i++) endorsements.offer(chip.certificates.ask);
+    expect((await attester(bare(), { endorsements }).attest(data)).chain).toEqual(chainOf(chip));
+  });
+
   test('hostile ones are refused with a code', () => {
     const endorsements = new GivenEndorsements();
     const good = pemOf(chip.certificates.vcek);
@@ -266,12 +304,13 @@ describe('certificates from elsewhere', () => {
   test('a report that the leaf did not sign is told from one that it did', async () => {
     const { isSignedBy } = await import('../../enclave/attester/snp-certificates.ts');
     const report = chip.report({ measurement, reportData: data });
-    expect(isSignedBy(report, chip.certificates.vcek)).toBe(true);
-    expect(isSignedBy(report, otherChip.certificates.vcek)).toBe(false);
-    expect(isSignedBy(report, chip.certificates.ask)).toBe(false);
+    const [vcek, ask] = chainOf(chip).map((der) => new X509Certificate(der)) as [X509Certificate, X509Certificate];
+    expect(isSignedBy(report, vcek)).toBe(true);
+    expect(isSignedBy(report, new X509Certificate(otherChip.certificates.vcek))).toBe(false);
+    expect(isSignedBy(report, ask)).toBe(false);
     const changed = new Uint8Array(report);
     changed[0x90] = (changed[0x90] as number) ^ 1;
-    expect(isSignedBy(changed, chip.certificates.vcek)).toBe(false);
+    expect(isSignedBy(changed, vcek)).toBe(false);
     expect(equalBytes(report, changed)).toBe(false);
   });
 });

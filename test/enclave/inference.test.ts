@@ -9,7 +9,7 @@ import { encodeEndEntry, parseEntry, type Statement } from '../../protocol/entri
 import { type Code, ServiceError } from '../../protocol/errors.ts';
 import { HEADER } from '../../protocol/link.ts';
 import type { Tensor } from '../../protocol/tensor.ts';
-import { makeLog, silent } from './parts.ts';
+import { makeLog, silent, until } from './parts.ts';
 
 const model = {
   name: 'double',
@@ -115,6 +115,33 @@ describe('inference', () => {
     expect(response.headers[HEADER.requestSalt]).not.toBe(response.headers[HEADER.responseSalt]);
     expect(hex(statement.sessionDigest)).toBe(createHash('sha256').update(session.claimsBytes).digest('hex'));
     expect(ticker.poked).toBe(1);
+  });
+
+  test('the bodies of all requests in hand share the memory for inputs', async () => {
+    const { send, inference } = make({ maxBodyBytes: 1 << 20, maxInFlight: 10, maxInputBytes: 5 << 20 });
+    let finish = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const slow = async function* () {
+      yield Buffer.alloc(1_000_000, ' ');
+      await held;
+      yield Buffer.from(GOOD);
+    };
+    // Uploads that stay half-way hold what has come of them.
+    const waiting = Array.from({ length: 5 }, () => send(slow()));
+    await until(() => inference.bytesInHand === 5_000_000, 'all are half-way');
+    const refused = await send(' '.repeat(1_000_000));
+    expect([refused.status, codeOf(refused), refused.entry]).toEqual([503, 'QUEUE_FULL', null]);
+    expect((await send(GOOD)).status).toBe(200);
+    finish();
+    for (const answer of await Promise.all(waiting)) expect(answer.status).toBe(200);
+    expect(inference.bytesInHand).toBe(0);
+  });
+
+  test('one request has room for all that is read of it, however little the inputs have', async () => {
+    const { send } = make({ maxInputBytes: 1 });
+    expect(codeOf(await send(' '.repeat(4000)))).toBe('REQUEST_TOO_LARGE');
   });
 
   test('a body above the limit is hashed, refused and stated; far above it is cut off without an entry', async () => {

@@ -13,6 +13,7 @@ describe('where keys come from', () => {
     const settings = parse({ kms: 'eu-central-1', 'kms-key': 'arn:aws:kms:x' });
     expect(settings).toMatchObject({ kind: 'kms', kms: { region: 'eu-central-1', keyId: 'arn:aws:kms:x' } });
     expect(settings?.kind === 'kms' && settings.kms.endpoint.href).toBe('https://kms.eu-central-1.amazonaws.com/');
+    expect(parse({ kms: 'eu-central-1', 'kms-endpoint': 'http://127.0.0.1:8000' })).toMatchObject({ kind: 'kms' });
   });
 
   test.each<[string, Record<string, string>, string?]>([
@@ -23,6 +24,8 @@ describe('where keys come from', () => {
     ['a broker with a query', { 'key-broker': 'https://broker/?a' }],
     ['a region that is none', { kms: 'https://evil' }],
     ['an endpoint without KMS', { 'kms-endpoint': 'https://kms' }],
+    ['KMS without TLS', { kms: 'eu-central-1', 'kms-endpoint': 'http://kms.eu-central-1.amazonaws.com' }],
+    ['KMS at a name like a loopback one', { kms: 'eu-central-1', 'kms-endpoint': 'http://127.0.0.1.evil.test' }],
     ['a key without KMS', { 'kms-key': 'a' }],
     ['KMS on SEV-SNP', { kms: 'eu-central-1' }, 'simulated-snp'],
   ])('not %s', (_what, given, platform) => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -176,6 +176,30 @@ describe('keys from KMS', () => {
       await expect(ask({ ...keyId, tag })).rejects.toMatchObject({ code: 'MODEL_KEY_UNAVAILABLE' });
     }
     expect(fake.decrypted + fake.refusals.length).toBe(0);
+  });
+
+  test('are read from plain files in that folder alone: no link is followed, no pipe waited for', async () => {
+    const { ask, fake } = await start();
+    const kmsFolder = path.join(models, '.kms');
+    const elsewhere = mkdtempSync(path.join(tmpdir(), 'veritee-elsewhere-'));
+    writeFileSync(path.join(elsewhere, 'environ'), 'what no key service is to be sent');
+    symlinkSync(path.join(elsewhere, 'environ'), path.join(kmsFolder, 'acme/model-key/link'));
+    symlinkSync(elsewhere, path.join(kmsFolder, 'acme/linked'));
+    execFileSync('mkfifo', [path.join(kmsFolder, 'acme/model-key/pipe')]);
+    for (const name of ['model-key/link', 'linked/environ', 'model-key/pipe']) {
+      await expect(ask(parseKeyId(`kbs:///acme/${name}`)!), name).rejects.toMatchObject({
+        code: 'MODEL_KEY_UNAVAILABLE',
+        field: `.kms/acme/${name}`,
+      });
+    }
+    const plain = path.join(models, 'kms');
+    renameSync(kmsFolder, plain);
+    symlinkSync(plain, kmsFolder);
+    await expect(ask(), 'the folder itself').rejects.toMatchObject({ code: 'MODEL_KEY_UNAVAILABLE' });
+    rmSync(kmsFolder);
+    renameSync(plain, kmsFolder);
+    expect(fake.decrypted + fake.refusals.length).toBe(0);
+    rmSync(elsewhere, { recursive: true });
   });
 
   test('may come later when KMS is not to be had', async () => {

@@ -51,10 +51,18 @@ async function make(handle: (request: InnerRequest) => Promise<InnerResponse>, p
   keys.covered(parts.log.size);
   const inference = {
     inHand: 0,
+    bytes: 0,
+    most: Number.POSITIVE_INFINITY,
     admit: () => {
       if (inference.inHand >= places) throw new ServiceError('QUEUE_FULL', 'full');
       inference.inHand += 1;
-      return () => void inference.inHand--;
+      return {
+        took: (bytes: number) => {
+          inference.bytes += bytes;
+          if (inference.bytes > inference.most) throw new ServiceError('QUEUE_FULL', 'no room');
+        },
+        leave: () => void inference.inHand--,
+      };
     },
     handle,
   };
@@ -66,6 +74,7 @@ async function make(handle: (request: InnerRequest) => Promise<InnerResponse>, p
     allowPlaintext: false,
     endorsements: null,
     onChallenge: () => undefined,
+    onEndorsed: () => undefined,
     hello: () => ({ boot: BOOT, acknowledged: 0, warning: null }),
     status: () => {
       throw new Error('not asked');
@@ -214,6 +223,21 @@ describe('refused by the enclave itself, whatever its host lets through', () => 
     const { body } = await sealRequest(config, encodeBinaryRequest(GOOD));
     const refused = await post(body);
     expect([refused.status, codeOf(refused)]).toEqual([503, 'QUEUE_FULL']);
+  });
+
+  test.each([false, true])('more bytes than it has room for, before they are held (chunked: %s)', async (chunked) => {
+    const { config, post, inference } = await make(async (request) => {
+      for await (const _chunk of request.body);
+      return ok(null);
+    });
+    inference.most = 400;
+    const content = encodeBinaryRequest({ ...GOOD, body: new Uint8Array(800) });
+    const sealed = await sealRequest(config, content, { chunked });
+    const refused = await post(sealed.body, { 'content-type': sealed.mediaType });
+    expect([refused.status, codeOf(refused)]).toEqual([503, 'QUEUE_FULL']);
+    expect([inference.inHand, inference.bytes]).toEqual([0, sealed.body.length]);
+    inference.most = 1e6;
+    expect((await post(sealed.body, { 'content-type': sealed.mediaType })).status).toBe(200); // it was not used up
   });
 
   test('a refusal of a long upload is read by who sent it, and the connection goes on', async () => {

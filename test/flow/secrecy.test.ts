@@ -134,9 +134,13 @@ describe('a sealed inference', () => {
     const forms = formsOf(textEncoder.encode(secret));
     const salts: Uint8Array[] = [];
     let receiptId = '';
+    // By turns in one piece and, above 64 KiB, in chunks.
+    const contents = [secret, secret.repeat(2000)];
+    let asked = 0;
     const ask = async (): Promise<void> => {
-      const { outputs, receipt } = await client.infer('echo', [{ name: 'x', shape: [1], data: [secret] }]);
-      expect(outputs[0]?.data).toEqual([secret]);
+      const data = [contents[asked++ % 2] as string];
+      const { outputs, receipt } = await client.infer('echo', [{ name: 'x', shape: [1], data }]);
+      expect(outputs[0]?.data).toEqual(data);
       salts.push(receipt.private.requestSalt, receipt.private.responseSalt);
       receiptId = receipt.id;
     };
@@ -184,7 +188,7 @@ describe('a sealed inference', () => {
     // Every byte on both sides of the host, its files and what both processes logged.
     const wires = [front.recorded(), link.recorded()];
     for (const wire of wires) {
-      expect(wire.includes('message/ohttp-req')).toBe(true);
+      for (const form of ['message/ohttp-req', 'message/ohttp-chunked-req']) expect(wire.includes(form)).toBe(true);
       expect(found(wire, forms)).toEqual([]);
       for (const salt of salts) expect(found(wire, formsOf(salt))).toEqual([]);
     }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { type IncomingMessage, request } from 'node:http';
+import { get, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -213,6 +213,20 @@ describe('weaker ways', () => {
       expect(await statements(service)).toBe(0);
     }
   });
+
+  test.each(['/v2/../link/hello', '/v2/x/../../link/records?from=0', '/v2/%2e%2e/link/status'])(
+    'no detour leads a caller to what is between enclave and host: %s',
+    async (target) => {
+      const service = await Service.start({ allowPlaintext: true, enclaveArgs: ['--allow-plaintext'] });
+      const status = await new Promise((resolve, reject) => {
+        get(service.url, { path: target }, (res) => {
+          res.destroy();
+          resolve([res.statusCode, res.headers[HEADER.errorCode]]);
+        }).once('error', reject);
+      });
+      expect(status).toEqual([404, 'REQUEST_NOT_FOUND']);
+    },
+  );
 
   test.each([false, true])('a replay is refused, one after another and all at once (chunked: %s)', async (chunked) => {
     const service = await Service.start();

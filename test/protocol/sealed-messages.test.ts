@@ -9,7 +9,7 @@ import { openRequest } from '../../protocol/sealed/recipient.ts';
 import { refuseRequest } from '../../protocol/sealed/refusal.ts';
 import { generateSealingKey, SealingKeyPair } from '../../protocol/sealed/sealing-key.ts';
 import { sealRequest, sealRequestWith } from '../../protocol/sealed/sender.ts';
-import { suite } from '../../protocol/sealed/suite.ts';
+import { suite, webSuite } from '../../protocol/sealed/suite.ts';
 import { cutAt, gather, openWhole, optionsFor, outcome, PRIMITIVES, pairOf, withEphemeral } from './sealed-support.ts';
 import { plain, unhex } from './support.ts';
 
@@ -511,4 +511,11 @@ test('a configuration that nobody can seal to is refused', async () => {
   const config = plain(KEY.config);
   config.fill(0, 3, 35);
   expect(await outcome(() => sealRequest(config, new Uint8Array(1)))).toBe('EVIDENCE_MALFORMED');
+});
+
+test('a WebCrypto without X25519 is named as what is missing', async () => {
+  vi.spyOn(crypto.subtle, 'importKey').mockRejectedValue(new DOMException('no such algorithm', 'NotSupportedError'));
+  await expect(sealRequestWith(webSuite(), KEY.config, new Uint8Array(8), PLAIN)).rejects.toMatchObject({
+    code: 'SEALING_KEY_MISSING',
+  });
 });
