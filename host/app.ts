@@ -6,7 +6,7 @@ import type { HostMetrics } from './metrics.ts';
 import { asCoded, sendProblem } from './problem.ts';
 import { attestationRoute } from './routes/attestation.ts';
 import { healthRoute, metricsRoute, readyRoute } from './routes/health.ts';
-import { checkpointRoute, logsRoute, tileRoute } from './routes/log.ts';
+import { checkpointRoute, evidenceRoute, logsRoute, tileRoute } from './routes/log.ts';
 import { ohttpKeysRoute } from './routes/ohttp-keys.ts';
 import { receiptRoute } from './routes/receipts.ts';
 import type { HostLimits } from './settings.ts';
@@ -55,6 +55,8 @@ export function createApp(parts: AppParts): Express {
   get('/receipts/:id', receiptRoute(store));
   get('/log', logsRoute(store));
   get('/log/:boot/checkpoint', checkpointRoute(store));
+  get('/log/:boot/evidence', evidenceRoute(store));
+  get('/log/:boot/evidence/:reportData', evidenceRoute(store));
   get('/log/:boot/tile/*path', tileRoute(store));
   get('/healthz', healthRoute);
   get('/readyz', readyRoute(link, store));

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { writeOfflineVerifier } from './offline-verifier.mjs';
 
 const rooms = {
   protocol: ['index.ts'],
@@ -45,3 +46,4 @@ await Promise.all(
     }
   }),
 );
+await writeOfflineVerifier();

@@ -70,9 +70,12 @@ export async function offlineVerifier() {
   return { script, page: page(inPage.trim().replaceAll('</script', '<\\/script')) };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+/** Where the archive looks for them. */
+export async function writeOfflineVerifier() {
   const { script, page: html } = await offlineVerifier();
   mkdirSync(`${root}archive/dist`, { recursive: true });
   writeFileSync(`${root}archive/dist/verify.mjs`, script);
   writeFileSync(`${root}archive/dist/verify.html`, html);
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await writeOfflineVerifier();

@@ -6,9 +6,9 @@ import {
   type PageFlags,
   placeText,
   type ReceiptFlags,
+  reading,
   readPage,
   readReceiptFlags,
-  reading,
   receiptJson,
   receiptLine,
 } from './archive-search.ts';
@@ -30,7 +30,9 @@ export async function archiveAdvisory(file: string, options: ArchiveAdvisoryOpti
     if (options.json) printJson({ ...impact, affected: receipts.map(receiptJson), next: more });
     else {
       const { affected, uncommitted, unknown, unaffected } = impact.receipts;
-      print(`${impact.advisory}: ${affected} receipts affected, ${unaffected} not, ${unknown} under unverified evidence`);
+      print(
+        `${impact.advisory}: ${affected} receipts affected, ${unaffected} not, ${unknown} under unverified evidence`,
+      );
       if (uncommitted > 0) print(`  ${uncommitted} of the affected are under no report of their own`);
       for (const { boot, reasons, product, tcb, receipts: own } of impact.boots) {
         const parts = Object.entries(tcb ?? {}).map(([part, value]) => `${part} ${value}`);

@@ -49,7 +49,12 @@ export async function archiveIngest(folders: readonly string[], options: Archive
   const wrong = options.expectBoot.find((boot) => !/^[0-9a-f]{32}$/.test(boot));
   if (wrong !== undefined) throw usage('expect-boot', '32 lower-case hex digits');
   const [tenant, retentionClass] = [options.tenant ?? null, options.class];
-  if ((tenant ?? 'x') === '' || retentionClass === '' || (tenant ?? '').length > MAX_NAME || retentionClass.length > MAX_NAME)
+  if (
+    (tenant ?? 'x') === '' ||
+    retentionClass === '' ||
+    (tenant ?? '').length > MAX_NAME ||
+    retentionClass.length > MAX_NAME
+  )
     throw usage('tenant and --class', `names of 1 to ${MAX_NAME} characters`);
   const source = options.url === undefined ? null : httpSource(options.url);
   const inputs = await readInputs(options);
@@ -98,7 +103,10 @@ async function fromService(
   } catch (error) {
     // What the service did is not its auditor's usage.
     if (error instanceof CodedError && error.code.startsWith('SERVICE_'))
-      throw new ClientError(error.code, error.message, { cause: error, ...(error.field ? { field: error.field } : {}) });
+      throw new ClientError(error.code, error.message, {
+        cause: error,
+        ...(error.field ? { field: error.field } : {}),
+      });
     throw error;
   } finally {
     bar.end();
@@ -106,7 +114,8 @@ async function fromService(
 }
 
 function add(totals: Totals, counts: Partial<Omit<Totals, 'findings'>>, findings: readonly Finding[]): void {
-  for (const name of ['entries', 'evidence', 'attachments', 'files', 'boots'] as const) totals[name] += counts[name] ?? 0;
+  for (const name of ['entries', 'evidence', 'attachments', 'files', 'boots'] as const)
+    totals[name] += counts[name] ?? 0;
   totals.findings.push(...findings);
 }
 

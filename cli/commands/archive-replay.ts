@@ -40,13 +40,17 @@ async function find(store: Store, { receipt, evidence }: ArchiveReplayOptions): 
   if (evidence !== undefined) {
     const reportData = fromHex(evidence);
     if (reportData?.length !== 64) throw usage('evidence', 'REPORT_DATA as 128 hex digits');
-    return (await store.evidence(bytes(reportData, 64, 'evidence'))) ?? unknown('evidence', 'a REPORT_DATA of this archive');
+    return (
+      (await store.evidence(bytes(reportData, 64, 'evidence'))) ?? unknown('evidence', 'a REPORT_DATA of this archive')
+    );
   }
   const id = fromHex(receipt ?? '');
   if (id?.length !== 16) throw usage('receipt', '32 hex digits');
   const place = await store.placeOf(bytes(id, 16, 'receipt'));
   if (!place) return unknown('receipt', 'a receipt of this archive');
-  return (await store.firstEvidenceOver(place.boot, place.index)) ?? unknown('receipt', 'a receipt that a report covers');
+  return (
+    (await store.firstEvidenceOver(place.boot, place.index)) ?? unknown('receipt', 'a receipt that a report covers')
+  );
 }
 
 const unknown = (flag: string, want: string): never => {
@@ -75,9 +79,12 @@ async function readToday(options: ArchiveReplayOptions): Promise<Today | null> {
 
 function printReplay({ boot, reportData, frozen, same, again, today }: Replay): void {
   print(`boot ${boot}, evidence ${reportData}`);
-  print(`frozen ${frozen.at}: ${frozen.verdict} ${frozen.codes.join(' ')} (policy ${frozen.policy}, ${frozen.verifier})`);
+  print(
+    `frozen ${frozen.at}: ${frozen.verdict} ${frozen.codes.join(' ')} (policy ${frozen.policy}, ${frozen.verifier})`,
+  );
   print(same ? 'replayed: the same' : `replayed: ${again.verdict} ${again.codes.join(' ')}: NOT WHAT WAS FROZEN`);
   if (!today) return;
   print(`today ${today.at}: ${today.verdict} ${today.codes.join(' ')} (policy ${today.policy})`);
-  for (const { check, frozen: was, today: is } of today.changes) print(`  ${check}: ${was ?? 'none'} → ${is ?? 'none'}`);
+  for (const { check, frozen: was, today: is } of today.changes)
+    print(`  ${check}: ${was ?? 'none'} → ${is ?? 'none'}`);
 }

@@ -115,7 +115,8 @@ function readEvidenceFlags(options: ArchiveSearchOptions): EvidenceFilter {
   const verdict = VERDICTS.find((one) => one === options.verdict);
   if (options.verdict !== undefined && !verdict) throw usage('verdict', VERDICTS.join(', '));
   const tcbBelow = options.tcbBelow === undefined ? null : parseFloor(options.tcbBelow);
-  if (options.tcbBelow !== undefined && !tcbBelow) throw usage('tcb-below', 'a floor such as Milan:snp=23,microcode=213');
+  if (options.tcbBelow !== undefined && !tcbBelow)
+    throw usage('tcb-below', 'a floor such as Milan:snp=23,microcode=213');
   return {
     ...(platform === undefined ? {} : { platform }),
     ...(product === undefined ? {} : { product }),
@@ -129,7 +130,8 @@ function readEvidenceFlags(options: ArchiveSearchOptions): EvidenceFilter {
 
 export function readPage({ limit: text, after }: PageFlags): { readonly after: Place | null; readonly limit: number } {
   const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT) throw usage('limit', `a number from 1 to ${MAX_LIMIT}`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT)
+    throw usage('limit', `a number from 1 to ${MAX_LIMIT}`);
   if (after === undefined) return { after: null, limit };
   const [, boot = '', index = ''] = /^([0-9a-f]{32}):(\d{1,15})$/.exec(after) ?? [];
   if (boot === '') throw usage('after', 'BOOT:INDEX, as the page before said');
@@ -152,7 +154,16 @@ export const receiptJson = ({ boot, index, timeMs, evidence, ...row }: FoundRece
   evidence,
 });
 
-export function receiptLine({ receiptId, boot, index, timeMs, model, outcome, tenant, evidence }: FoundReceipt): string {
+export function receiptLine({
+  receiptId,
+  boot,
+  index,
+  timeMs,
+  model,
+  outcome,
+  tenant,
+  evidence,
+}: FoundReceipt): string {
   const what = model ? `${model.name}/${model.version}` : 'no model';
   const vouched = evidence ? `${evidence.verdict} ${evidence.platform ?? 'unverified'}` : 'under no report';
   const time = new Date(timeMs).toISOString();

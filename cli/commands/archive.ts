@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addScope } from './archive-scope-flags.ts';
 
 /** The status a command ends with; set by the action that ran. */
 interface Ended {
@@ -83,6 +84,98 @@ export function addArchive(root: Command, ended: Ended): void {
     .action(async (options) => {
       const { archiveReplay } = await import('./archive-replay.ts');
       ended.status = await archiveReplay(options);
+    });
+
+  archive
+    .command('prove')
+    .description('a proof of one entry, or of one of the archive’s own acts, for other people’s tools')
+    .requiredOption('--archive <dir>', 'the archive')
+    .option('--receipt <hex>', 'a receipt')
+    .option('--boot <hex>', 'an entry of this boot, with --index; for receipts that were purged too')
+    .option('--index <n>', 'the entry')
+    .option('--act <n>', 'an act: a purge’s tombstone, a hold, an ingest')
+    .option(
+      '--format <name>',
+      'receipt, tlog-proof, cose-receipt, cmw or cmw-json; of acts act, tlog-proof or cose-receipt',
+      'tlog-proof',
+    )
+    .option('--out <file>', 'where to; text goes to stdout without it')
+    .action(async (options) => {
+      const { archiveProve } = await import('./archive-prove.ts');
+      ended.status = await archiveProve(options);
+    });
+
+  addScope(archive.command('export'))
+    .description('one zip for an auditor, with the verifier inside, or JSON Lines for a SIEM')
+    .requiredOption('--archive <dir>', 'the archive')
+    .requiredOption('--out <file>', 'the file to write')
+    .option('--format <name>', 'zip or json-lines', 'zip')
+    .option('--hold <name>', 'what this legal hold covers: a case')
+    .option('--with-content', 'salts and exact bodies too, where the archive has them', false)
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { archiveExport } = await import('./archive-export.ts');
+      ended.status = await archiveExport(options);
+    });
+
+  addScope(archive.command('hold').argument('[name]', 'of the hold; without, those in force are listed'))
+    .description('keep receipts whatever the retention rules say, or release them')
+    .requiredOption('--archive <dir>', 'the archive')
+    .option('--reason <text>', 'why, for the archive’s log')
+    .option('--release', 'end this hold', false)
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (name, options) => {
+      const { archiveHold } = await import('./archive-retention.ts');
+      ended.status = await archiveHold(name, options);
+    });
+
+  archive
+    .command('retention')
+    .description('set how long receipts are kept, or show the rules in force')
+    .argument('[file]', 'rules, JSON')
+    .requiredOption('--archive <dir>', 'the archive')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (file, options) => {
+      const { archiveRetention } = await import('./archive-retention.ts');
+      ended.status = await archiveRetention(file, options);
+    });
+
+  addScope(archive.command('purge'))
+    .description('erase receipts, their salts and bodies; leaf hashes and a signed tombstone stay, so that proofs hold')
+    .requiredOption('--archive <dir>', 'the archive')
+    .option('--reason <text>', 'why, for the archive’s log')
+    .option('--expired', 'whatever the retention rules no longer keep', false)
+    .option('--dry-run', 'only count', false)
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { archivePurge } = await import('./archive-retention.ts');
+      ended.status = await archivePurge(options);
+    });
+
+  archive
+    .command('timestamp')
+    .description('have an RFC 3161 authority say that the archive’s log existed by now; renew what ends soon')
+    .requiredOption('--archive <dir>', 'the archive')
+    .option('--tsa <url>', 'the authority')
+    .option('--tsa-root <file>', 'root certificate of an authority, PEM or DER, repeatable', collect, [])
+    .option('--renew-within <days>', 'renew timestamps whose certificates end so soon', '90')
+    .option('--check', 'verify every timestamp there is', false)
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { archiveTimestamp } = await import('./archive-timestamp.ts');
+      ended.status = await archiveTimestamp(options);
+    });
+
+  archive
+    .command('witness')
+    .description('have a C2SP witness cosign the archive’s log')
+    .requiredOption('--archive <dir>', 'the archive')
+    .requiredOption('--url <url>', 'the witness’s submission prefix')
+    .requiredOption('--key <vkey>', 'its key: name+id+key')
+    .option('--json', 'one JSON object on stdout', false)
+    .action(async (options) => {
+      const { archiveWitness } = await import('./archive-timestamp.ts');
+      ended.status = await archiveWitness(options);
     });
 }
 

@@ -1,4 +1,12 @@
-import { encodeEntryBundle, parseTilePath, ServiceError, TILE_WIDTH } from '@veritee/protocol';
+import {
+  bytes,
+  encodeEntryBundle,
+  fromHex,
+  MEDIA_TYPE,
+  parseTilePath,
+  ServiceError,
+  TILE_WIDTH,
+} from '@veritee/protocol';
 import type { Request, RequestHandler } from 'express';
 import type { Boot, Store } from '../store/store.ts';
 import { idOf, sendBytes, sendJson } from './request.ts';
@@ -33,6 +41,32 @@ export function checkpointRoute(store: Store): RequestHandler {
     }
     sendBytes(res, 'text/plain; charset=utf-8', Buffer.from(evidence.note), 'no-cache');
   };
+}
+
+/**
+ * `GET /log/:boot/evidence`: the latest evidence file; `GET /log/:boot/evidence/:reportData`: the one of that REPORT_DATA.
+ * Each names the one before it, so that an auditor can walk back to a boot's first report.
+ */
+export function evidenceRoute(store: Store): RequestHandler {
+  return async (req, res) => {
+    const { boot } = await bootOf(store, req);
+    const named = req.params['reportData'];
+    const evidence =
+      named === undefined
+        ? await store.latestEvidence(boot)
+        : await store.evidence(bytes(reportDataOf(named), 64, 'id'));
+    if (evidence?.boot !== boot)
+      throw new ServiceError('TILE_UNKNOWN', 'no such evidence in this log', { field: 'evidence' });
+    sendBytes(res, MEDIA_TYPE.evidence, evidence.file, named === undefined ? 'no-cache' : IMMUTABLE);
+  };
+}
+
+function reportDataOf(text: unknown): Uint8Array {
+  const value = typeof text === 'string' && /^[0-9a-f]{128}$/.test(text) ? fromHex(text) : null;
+  if (value) return value;
+  throw new ServiceError('REQUEST_FIELD_INVALID', 'reportData: want 128 lower-case hex digits', {
+    field: 'reportData',
+  });
 }
 
 /** `GET /log/:boot/tile/…`: hash tiles and entry bundles of every width up to what is durable (C2SP tlog-tiles). */

@@ -21,7 +21,7 @@ export async function bundle(...entries: readonly string[]): Promise<string> {
     outdir,
     bundle: true,
     conditions: ['veritee-source'],
-    external: ['better-sqlite3', 'express', 'undici', 'pino', 'prom-client', 'vitest'],
+    external: ['better-sqlite3', 'express', 'undici', 'pino', 'prom-client', 'vitest', 'pg', '@aws-sdk/client-s3'],
     format: 'esm',
     platform: 'node',
     target: 'es2022',

@@ -35,6 +35,11 @@ export class FakeEnclave {
   named: readonly Bytes<32>[] | undefined;
   /** While true, a challenge gets no answer. */
   ignoresChallenges = false;
+  platform = 'fake';
+  /** What wants certificates and takes them; null: nothing does. */
+  endorsements: { readonly wanted: Uint8Array | null; offer(data: Uint8Array): void } | null = null;
+  /** Questions and gifts of the host in this matter, in order. */
+  endorsementCalls: string[] = [];
   models: LinkStatus['models'] = [{ name: 'fake', version: '1', code: null }];
   handler: FakeHandler = () => this.inferred();
   requests = 0;
@@ -158,7 +163,7 @@ export class FakeEnclave {
       case '/link/status':
         json({
           boot: this.log.boot,
-          platform: 'fake',
+          platform: this.platform,
           warning: 'FAKE',
           size: this.log.size,
           committed: 0,
@@ -186,6 +191,12 @@ export class FakeEnclave {
         json({ entry: index, nonceIndex: 0, noncePath: [], reportData: hex(evidence.reportData) });
         return;
       }
+      case '/link/endorsements':
+        this.endorsementCalls.push(req.method ?? '');
+        if (req.method === 'POST') this.endorsements?.offer(await bodyOf(req));
+        if (req.method === 'GET' && this.endorsements?.wanted) res.writeHead(200).end(this.endorsements.wanted);
+        else res.writeHead(204).end();
+        return;
       default:
         return this.#infer(req, res);
     }

@@ -40,6 +40,8 @@ export class FakeKds {
   readonly requests: string[] = [];
   /** Answers to the next requests, one each. */
   readonly next: Handler[] = [];
+  /** PEM of the intermediate of VLEKs and the root; null: no such thing here. */
+  vlekChain: string | null = null;
   /** Answers to all others; null for the truth. */
   always: Handler | null = null;
   crl: Uint8Array;
@@ -85,9 +87,11 @@ export class FakeKds {
   readonly truth: Handler = (res, req) => {
     const { vcek } = this.chip.certificates;
     const hwId = Buffer.from(this.chip.chipId).toString('hex');
-    if (req.url?.endsWith('/Genoa/cert_chain')) return answer(200, this.chain)(res, req);
-    if (req.url?.endsWith('/Genoa/crl')) return answer(200, this.crl)(res, req);
-    if (req.url?.startsWith(`/vcek/v1/Genoa/${hwId}?`)) return answer(200, vcek)(res, req);
+    const { product } = this.chip;
+    if (req.url === `/vlek/v1/${product}/cert_chain` && this.vlekChain) return answer(200, this.vlekChain)(res, req);
+    if (req.url?.endsWith(`/${product}/cert_chain`)) return answer(200, this.chain)(res, req);
+    if (req.url?.endsWith(`/${product}/crl`)) return answer(200, this.crl)(res, req);
+    if (req.url?.startsWith(`/vcek/v1/${product}/${hwId}?`)) return answer(200, vcek)(res, req);
     return answer(404, 'not found')(res, req);
   };
 }

@@ -165,8 +165,14 @@ export class MiniEnclave {
   readonly log = new Log();
   #previous: Bytes<64> | null = null;
 
-  constructor(options: { readonly claims?: Change<Uint8Array<ArrayBuffer>>; readonly seed?: Uint8Array } = {}) {
-    this.session = new SessionKey(options.seed);
+  constructor(
+    options: {
+      readonly claims?: Change<Uint8Array<ArrayBuffer>>;
+      readonly seed?: Uint8Array;
+      readonly session?: SessionKey;
+    } = {},
+  ) {
+    this.session = options.session ?? new SessionKey(options.seed);
     const claims = encodeSessionClaims({
       bootId: bootIdOf(this.session.key),
       issuedAt: 1_780_000_000,

@@ -1,0 +1,1 @@
+export { type CheckChange, type Replay, replay, type Today, type VerdictText } from './replay.ts';

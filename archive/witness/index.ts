@@ -1,0 +1,1 @@
+export { type Cosigned, cosignaturesOf, cosignHead } from './client.ts';
