@@ -4,7 +4,6 @@
 #   prove-reproducible.sh [--boot-image KERNEL.deb] [enclave-snp|enclave-nitro|host]...
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-checkout=$(cd "$here/.." && pwd)
 kernel=''
 if [ "${1:-}" = --boot-image ]; then kernel=$(realpath "$2"); shift 2; fi
 targets=("$@")
@@ -13,11 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} ONNXRUNTIME_NODE_INSTALL=skip
 
-# What git knows of, as it is in the folder now; no node_modules, no dist.
-mkdir "$work/sources"
-(cd "$checkout" && git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-  [ ! -f "$file" ] || printf '%s\0' "$file"
-done | tar --create --null --files-from=- --file=-) | tar --extract --directory "$work/sources"
+"$here/sources.sh" "$work/sources"
 
 build() { # NAME FOLDER
   mkdir -p "$(dirname "$2")"

@@ -91,6 +91,7 @@ export async function startEnclave(
     maxBodyBytes: settings.inference.maxBodyBytes,
     allowPlaintext: settings.allowPlaintext,
     onChallenge: () => ticker.poke(),
+    onEndorsed: () => ticker.retry(),
     hello: () => ({ boot: session.boot, acknowledged: outbox.acknowledged, warning: attester.warning }),
     status: () => ({
       boot: session.boot,

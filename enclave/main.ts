@@ -13,6 +13,16 @@ import { HELP, parseSettings } from './settings.ts';
 const EXIT_REFUSED = 2;
 const EXIT_DEFECT = 70;
 
+/** @throws CodedError DATA_FOLDER_UNUSABLE */
+async function makeDataFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new CodedError('DATA_FOLDER_UNUSABLE', `${folder}: ${code}`, { field: 'data', cause });
+  }
+}
+
 /** One enclave process. With an IPC channel it reports to its parent and ends when the parent does. */
 async function main(): Promise<void> {
   const { version } = packageJson;
@@ -28,7 +38,7 @@ async function main(): Promise<void> {
     version,
   );
   const logger = pino({ name: 'enclave', level: settings.logLevel }, pino.destination({ fd: 2, sync: false }));
-  if (settings.data !== '') await mkdir(settings.data, { recursive: true, mode: 0o700 });
+  if (settings.data !== '') await makeDataFolder(settings.data);
   const program = new URL('./main.js', import.meta.url);
   const attester = await attesterFor({
     platform: settings.platform,

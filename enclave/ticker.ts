@@ -69,6 +69,13 @@ export class Ticker {
     this.#schedule();
   }
 
+  /** What made the last tick fail was mended: the next one need not wait for the back-off. */
+  retry(): void {
+    this.#failures = 0;
+    this.#armedForWork = false;
+    this.#schedule();
+  }
+
   #pending(): boolean {
     return this.#parts.log.size > this.#committed || this.#parts.challenges.pending;
   }

@@ -142,8 +142,25 @@ export class EnclaveLink {
     return readStatus(await this.#ask('a status question', options));
   }
 
-  /** Aborted by `stop` unless another signal is given. */
+  /** The SNP report for which the enclave has no certificates; null when it wants none. */
+  async endorsementsWanted(boot: string): Promise<Uint8Array | null> {
+    const options = { method: 'GET', path: '/link/endorsements', headers: { [HEADER.boot]: boot } } as const;
+    const report = await this.#exchange('a question for endorsements', options);
+    return report.length === 0 ? null : report;
+  }
+
+  /** @throws ServiceError ENDORSEMENT_MALFORMED; ENCLAVE_CHANGED another boot answers; ENCLAVE_UNREACHABLE */
+  async giveEndorsements(boot: string, certificates: Uint8Array): Promise<void> {
+    const headers = { [HEADER.boot]: boot, 'content-type': 'application/octet-stream' };
+    await this.#ask('endorsements', { method: 'POST', path: '/link/endorsements', headers, body: certificates });
+  }
+
   async #ask(what: string, options: Dispatcher.RequestOptions): Promise<string> {
+    return new TextDecoder().decode(await this.#exchange(what, options));
+  }
+
+  /** Aborted by `stop` unless another signal is given. */
+  async #exchange(what: string, options: Dispatcher.RequestOptions): Promise<Uint8Array> {
     try {
       const { statusCode, headers, body } = await this.#parts.pool.request({
         signal: this.#stop.signal,
@@ -151,8 +168,8 @@ export class EnclaveLink {
         bodyTimeout: ANSWER_TIMEOUT_MS,
         ...options,
       });
-      const text = await body.text();
-      if (statusCode < 300) return text;
+      const content = new Uint8Array(await body.arrayBuffer());
+      if (statusCode < 300) return content;
       throw linkRefusal(statusCode, headers[HEADER.errorCode]?.toString(), what);
     } catch (error) {
       throw error instanceof CodedError ? error : unreachable(error);

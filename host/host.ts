@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { createApp } from './app.ts';
 import { EnclaveLink, type LinkTimings } from './enclave-link.ts';
 import { enclavePool } from './enclave-pool.ts';
+import { EndorsementFeed, type FeedOptions } from './endorsements/feed.ts';
 import { HostMetrics } from './metrics.ts';
 import { Relay } from './relay.ts';
 import { DEFAULT_LIMITS, type HostSettings, type Listen } from './settings.ts';
@@ -24,11 +25,12 @@ export interface Host {
   close(): Promise<void>;
 }
 
-/** For tests: a store opened by the caller, and quicker retries. */
+/** For tests: a store opened by the caller, quicker retries, another way to the key service. */
 export interface HostParts {
   readonly logger: Logger;
   readonly store?: Store;
   readonly linkTimings?: LinkTimings;
+  readonly endorsements?: FeedOptions;
 }
 
 /**
@@ -50,6 +52,11 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
     metrics,
     ...(parts.linkTimings ? { timings: parts.linkTimings } : {}),
   });
+  const source = settings.endorsements ?? { kind: 'amd' };
+  const feed =
+    source.kind === 'off'
+      ? null
+      : new EndorsementFeed({ ...parts.endorsements, source, data: settings.data, link, logger, metrics });
   const { allowPlaintext } = settings;
   const relay = new Relay({ pool: relayPool, link, store, limits, allowPlaintext, metrics, logger });
   const app = createApp({ link, store, limits, metrics, logger });
@@ -66,6 +73,7 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
   }
   server.on('error', (error) => logger.error({ err: error }, 'server error'));
   link.start();
+  feed?.start();
   const url = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   logger.info({ url, allowPlaintext }, 'host listening');
   if (allowPlaintext) logger.warn('requests in the clear are relayed: this host can read them');
@@ -73,7 +81,7 @@ export async function startHost(settings: HostSettings, parts: HostParts): Promi
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await drain(server, limits.drainTimeoutMs);
-    await link.stop();
+    await Promise.all([feed?.stop(), link.stop()]);
     await Promise.all([linkPool.destroy(), relayPool.destroy()]);
     await store.close();
     logger.info('host stopped');

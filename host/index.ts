@@ -20,6 +20,7 @@ export { type Host, type HostParts, startHost } from './host.ts';
 export {
   DEFAULT_LIMITS,
   type EnclaveAddress,
+  type EndorsementSource,
   type HostLimits,
   type HostSettings,
   type Listen,

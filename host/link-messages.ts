@@ -83,7 +83,7 @@ export function readStatus(body: string): LinkStatus {
     models: models.map((model: unknown) => {
       if (typeof model !== 'object' || model === null) return bad('models');
       const facts = model as Fields;
-      return { name: text(facts, 'name'), version: text(facts, 'version'), code: textOrNull(facts, 'code') };
+      return { name: text(facts, 'name'), version: textOrNull(facts, 'version'), code: textOrNull(facts, 'code') };
     }),
   };
 }

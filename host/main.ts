@@ -2,7 +2,14 @@ import { parseArgs } from 'node:util';
 import { CodedError } from '@veritee/protocol';
 import pino from 'pino';
 import { type Host, startHost } from './host.ts';
-import { type HostLimits, type HostSettings, parseEnclaveAddress, parseLimit, parseListen } from './settings.ts';
+import {
+  type HostLimits,
+  type HostSettings,
+  parseEnclaveAddress,
+  parseEndorsementSource,
+  parseLimit,
+  parseListen,
+} from './settings.ts';
 import { openThreadedStore } from './store/threaded.ts';
 
 const EXIT_REFUSED = 2;
@@ -13,6 +20,7 @@ const HELP = `Options of the host process:
   --data DIR               data folder, held by one process at a time
   --enclave ADDRESS        unix:/path or tcp:HOST:PORT
   --allow-plaintext        relay /v2 in the clear, if the enclave takes it
+  --endorsements SOURCE    certificates that an SEV-SNP enclave lacks: amd (default, for real chips), a mirror's URL, off
   --max-request-bytes N    longest request body (default 64 MiB)
   --max-in-flight N        requests in hand at once (default 256)
   --request-timeout-ms N   longest time for one request (default 60000)
@@ -48,6 +56,7 @@ function parseArguments(args: readonly string[]): Arguments {
         data: text,
         enclave: text,
         'allow-plaintext': { type: 'boolean' },
+        endorsements: text,
         'log-level': text,
         ...Object.fromEntries(Object.keys(LIMITS).map((name) => [name, text])),
       },
@@ -74,6 +83,7 @@ function parseArguments(args: readonly string[]): Arguments {
       data: given('data'),
       enclave: parseEnclaveAddress(given('enclave')),
       allowPlaintext: values['allow-plaintext'] === true,
+      ...(values['endorsements'] === undefined ? {} : { endorsements: parseEndorsementSource(given('endorsements')) }),
       limits,
     },
     logLevel,

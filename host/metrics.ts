@@ -3,6 +3,10 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 const LINK_STATES = ['connecting', 'connected', 'halted', 'stopped'] as const;
 export type LinkState = (typeof LINK_STATES)[number];
 
+/** `not-wanted`: the enclave has certificates; `missing`: it wants some that cannot be had at the moment. */
+const ENDORSEMENT_STATES = ['off', 'not-wanted', 'fetching', 'missing'] as const;
+export type EndorsementState = (typeof ENDORSEMENT_STATES)[number];
+
 /** From half a millisecond to ten seconds. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -17,6 +21,9 @@ export class HostMetrics {
   readonly #commit: Histogram;
   readonly #entries: Counter;
   readonly #linkState: Gauge<'state'>;
+  readonly #endorsementState: Gauge<'state'>;
+  readonly #endorsements: Counter<'kind' | 'source'>;
+  readonly #endorsementFailures: Counter<'code'>;
   #evidenceMs: number | null = null;
 
   constructor() {
@@ -66,6 +73,24 @@ export class HostMetrics {
       labelNames: ['state'],
       registers,
     });
+    this.#endorsementState = new Gauge({
+      name: 'veritee_endorsements_state',
+      help: "1 for the state of the certificates for the enclave's reports",
+      labelNames: ['state'],
+      registers,
+    });
+    this.#endorsements = new Counter({
+      name: 'veritee_endorsements_total',
+      help: 'Certificates that the enclave took, by kind and where they came from: cache or service',
+      labelNames: ['kind', 'source'],
+      registers,
+    });
+    this.#endorsementFailures = new Counter({
+      name: 'veritee_endorsement_failures_total',
+      help: 'Attempts to have certificates that failed, by code',
+      labelNames: ['code'],
+      registers,
+    });
     const evidenceAge: Gauge = new Gauge({
       name: 'veritee_evidence_age_seconds',
       help: 'Since the newest evidence was stored; NaN before the first',
@@ -75,6 +100,7 @@ export class HostMetrics {
       },
     });
     this.linkState('connecting');
+    this.endorsementState('off');
   }
 
   answered(route: string, status: number): void {
@@ -108,6 +134,18 @@ export class HostMetrics {
 
   linkState(state: LinkState): void {
     for (const name of LINK_STATES) this.#linkState.set({ state: name }, name === state ? 1 : 0);
+  }
+
+  endorsementState(state: EndorsementState): void {
+    for (const name of ENDORSEMENT_STATES) this.#endorsementState.set({ state: name }, name === state ? 1 : 0);
+  }
+
+  endorsementTaken(kind: string, source: string): void {
+    this.#endorsements.inc({ kind, source });
+  }
+
+  endorsementFailed(code: string): void {
+    this.#endorsementFailures.inc({ code });
   }
 
   /** Prometheus text format. */

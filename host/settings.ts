@@ -43,8 +43,17 @@ export interface HostSettings {
   readonly linkName?: string;
   /** Serve `/v2` in the clear. */
   readonly allowPlaintext: boolean;
+  /** Default: AMD's own service. */
+  readonly endorsements?: EndorsementSource;
   readonly limits?: Partial<HostLimits>;
 }
+
+/** Who is asked for certificates that the enclave lacks. */
+export type EndorsementSource =
+  | { readonly kind: 'off' }
+  /** AMD's own service, and only for an enclave on real SEV-SNP: nobody else's chip is known there. */
+  | { readonly kind: 'amd' }
+  | { readonly kind: 'mirror'; readonly url: string };
 
 const usage = (field: string, want: string): CodedError => new CodedError('USAGE', `${field}: want ${want}`, { field });
 
@@ -61,6 +70,16 @@ export function parseEnclaveAddress(text: string, field = '--enclave'): EnclaveA
   if (/^unix:./.test(text)) return { kind: 'unix', path: text.slice('unix:'.length) };
   if (text.startsWith('tcp:')) return { kind: 'tcp', ...parseListen(text.slice('tcp:'.length), field) };
   throw usage(field, 'unix:/path or tcp:HOST:PORT');
+}
+
+/** `amd`, `off`, or the address of a mirror. */
+export function parseEndorsementSource(text: string, field = '--endorsements'): EndorsementSource {
+  if (text === 'amd' || text === 'off') return { kind: text };
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '' && url.username === '') {
+    return { kind: 'mirror', url: text };
+  }
+  throw usage(field, 'amd, off, or an http or https address');
 }
 
 /** A limit given as text. */

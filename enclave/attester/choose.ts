@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { CodedError, hex, sha256 } from '@veritee/protocol';
+import { createRequire } from 'node:module';
+import { CodedError, hex, ServiceError, sha256 } from '@veritee/protocol';
 import type { Attester, KeyRequester, MeasuredPlatform } from './attester.ts';
 import { ConfigfsTsmAttester } from './configfs-tsm.ts';
 import { NsmAttester } from './nsm.ts';
@@ -68,6 +69,7 @@ async function snp(settings: PlatformSettings, onEvent: AttesterOptions['onEvent
 }
 
 async function nitro({ settings, program, onEvent }: AttesterOptions): Promise<NsmAttester> {
+  checkNativeCalls();
   const attester = new NsmAttester(new ThreadedNsm(program, settings.nsmDevice), {
     platform: 'nitro',
     warning: null,
@@ -76,6 +78,16 @@ async function nitro({ settings, program, onEvent }: AttesterOptions): Promise<N
   const { version, moduleId, lockedPcrs } = await attester.describe();
   onEvent({ version, moduleId, lockedPcrs }, 'Nitro Security Module');
   return attester;
+}
+
+/** @throws ServiceError PLATFORM_UNAVAILABLE the SEV-SNP image: it leaves the library of native calls out */
+function checkNativeCalls(): void {
+  try {
+    createRequire(import.meta.url).resolve('koffi');
+  } catch (cause) {
+    const message = 'this build makes no native calls, and /dev/nsm needs them: take the Nitro image';
+    throw new ServiceError('PLATFORM_UNAVAILABLE', message, { field: 'platform', cause });
+  }
 }
 
 async function readEndorsement(file: string): Promise<Uint8Array> {

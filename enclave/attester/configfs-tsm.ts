@@ -9,7 +9,7 @@ import { type Bytes, bytes, equalBytes, hex, modelSetHostData, ServiceError, sha
 import type { Attester, KeyRequester, MeasuredPlatform, OwnMeasurement, PlatformEvidence } from './attester.ts';
 import { OneAtATime } from './one-at-a-time.ts';
 import { platformError } from './platform-error.ts';
-import { chainOfTable, type GivenEndorsements } from './snp-certificates.ts';
+import { certificatesOfTable, type GivenEndorsements } from './snp-certificates.ts';
 import { snpMeasurement } from './snp-measurement.ts';
 import type { TsmFilesystem } from './tsm-folder.ts';
 
@@ -65,7 +65,7 @@ export class ConfigfsTsmAttester implements Attester, KeyRequester, MeasuredPlat
 
   async attest(reportData: Bytes<64>): Promise<PlatformEvidence> {
     const [table, report] = await this.#ask(reportData, ['auxblob', 'outblob']);
-    const chain = this.endorsements.chainFor(report, chainOfTable(table));
+    const chain = this.endorsements.chainFor(report, certificatesOfTable(table));
     return { report, chain, crls: [] };
   }
 

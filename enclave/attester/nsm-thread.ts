@@ -115,6 +115,7 @@ export class ThreadedNsm implements NsmDevice {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
+      worker.ref(); // at the start nothing else keeps the process until the answer, or the thread's end, is here
       worker.postMessage({ id, request: cbor } satisfies Ask);
     });
   }
@@ -126,7 +127,6 @@ export class ThreadedNsm implements NsmDevice {
   #start(): Worker {
     const start: Start = { role: ROLE, device: this.#device };
     const worker = new Worker(this.#program, { workerData: start, argv: [], name: ROLE });
-    worker.unref(); // a request that hangs does not keep the process
     worker.on('message', (reply: Reply) => this.#settle(reply));
     worker.once('error', (error) => this.#ended(worker, error));
     worker.once('exit', () => this.#ended(worker, undefined));
@@ -137,6 +137,7 @@ export class ThreadedNsm implements NsmDevice {
   #settle(reply: Reply): void {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
+    if (this.#pending.size === 0) this.#worker?.unref();
     if ('answer' in reply) pending?.resolve(reply.answer);
     else {
       const { errno: code, errnoNumber: errno } = reply;

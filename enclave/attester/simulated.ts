@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { type Bytes, bytes, utf8 } from '@veritee/protocol';
+import { type Bytes, bytes, ServiceError, utf8 } from '@veritee/protocol';
 import { ConfigfsTsmAttester } from './configfs-tsm.ts';
 import { NsmAttester } from './nsm.ts';
 import { GivenEndorsements } from './snp-certificates.ts';
@@ -28,9 +28,20 @@ export interface SimulatedSnpOptions extends SimulatedOptions {
 const contents = (files: SimulatedOptions['programFiles']): Promise<Uint8Array[]> =>
   Promise.all(files.map((file) => readFile(file)));
 
+/** @throws ServiceError PLATFORM_UNAVAILABLE a release image: it has none */
+async function simulatedPlatforms() {
+  try {
+    return await import('@veritee/attestation-fixtures');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause;
+    const message = 'this build has no simulated platform; it runs on --platform snp or nitro';
+    throw new ServiceError('PLATFORM_UNAVAILABLE', message, { field: 'platform', cause });
+  }
+}
+
 /** A software AMD-SP behind configfs-tsm. */
 export async function simulatedSnp(options: SimulatedSnpOptions): Promise<ConfigfsTsmAttester> {
-  const { SimulatedAmdSp, SimulatedTsm, SIMULATED_WARNING } = await import('@veritee/attestation-fixtures');
+  const { SimulatedAmdSp, SimulatedTsm, SIMULATED_WARNING } = await simulatedPlatforms();
   const sp = await SimulatedAmdSp.loadOrCreate(options.dataDir, {
     product: options.product,
     reportVersion: options.reportVersion,
@@ -60,7 +71,7 @@ const SIMULATED_BOOT = utf8('veritee simulated kernel and boot ramdisk\n');
 
 /** A software NSM behind the interface of /dev/nsm; its registers measure as those of an image file do. */
 export async function simulatedNitro(options: SimulatedOptions): Promise<NsmAttester> {
-  const { pcrOf, SIMULATED_NITRO_WARNING, SimulatedNsm } = await import('@veritee/attestation-fixtures');
+  const { pcrOf, SIMULATED_NITRO_WARNING, SimulatedNsm } = await simulatedPlatforms();
   const program = await contents(options.programFiles);
   const nsm = await SimulatedNsm.loadOrCreate(options.dataDir, {
     pcrs: new Map([

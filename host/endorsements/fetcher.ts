@@ -108,6 +108,24 @@ export class EndorsementFetcher {
     return this.get({ kind: 'vcek', ...key });
   }
 
+  /**
+   * The same where the report does not say the product: the likeliest is asked for first, and only that KDS has none leads
+   * to the next.
+   * @throws CodedError as `get`
+   */
+  async vcekOfAny(
+    [product, ...others]: readonly [KdsProduct, ...KdsProduct[]],
+    chip: Pick<VcekKey, 'chipId' | 'tcb'>,
+  ): Promise<UnverifiedEndorsement> {
+    try {
+      return await this.vcek({ product, ...chip });
+    } catch (error) {
+      const [next, ...more] = others;
+      if (!(error instanceof CodedError) || error.code !== 'ENDORSEMENT_MISSING' || !next) throw error;
+      return this.vcekOfAny([next, ...more], chip);
+    }
+  }
+
   /** @throws CodedError as `get` */
   chain(product: KdsProduct, signer: KdsSigner): Promise<UnverifiedEndorsement> {
     return this.get({ kind: 'chain', product, signer });

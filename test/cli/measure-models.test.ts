@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { measureModels } from '../../cli/commands/measure-models.ts';
 import { sealModels } from '../../cli/commands/models.ts';
-import { temporaryFolder } from '../support/cli.ts';
+import { temporaryFolder, veritee } from '../support/cli.ts';
 import { RealEnclave } from '../support/real-enclave.ts';
 import { ROOT } from '../support/shared.ts';
 import { PROGRAMS, TsmMount } from '../support/tsm-mount.ts';
@@ -65,6 +65,13 @@ describe('veritee measure models', () => {
     expect(text).toContain(hostData);
     expect(text).toContain(`PCR16           ${pcr.value}`);
     expect(text).toContain('"modelSets"');
+  });
+
+  test('as a command; a repository that cannot be served is exit 2 with its code', async () => {
+    const { status, stdout } = await veritee(['measure', 'models', SAMPLE, '--json']);
+    expect([status, JSON.parse(stdout)]).toEqual([0, await measured(SAMPLE)]);
+    const refused = await veritee(['measure', 'models', at('nowhere'), '--json']);
+    expect([refused.status, JSON.parse(refused.stdout).error.code]).toEqual([2, 'MODEL_REPOSITORY_INVALID']);
   });
 
   test('equal models count once, whatever their names', async () => {

@@ -45,6 +45,7 @@ describe.concurrent('a service that cannot start says why, exits 2, and leaves n
     ['the port is taken', () => ['--listen', new URL(served.url).host], 'PORT_IN_USE'],
     ['an address that is not this machine', () => ['--listen', '203.0.113.7:8080'], 'LISTEN_FAILED'],
     ['no address', () => ['--listen', 'nonsense'], 'USAGE'],
+    ['no source of endorsements', () => ['--endorsements', 'nonsense'], 'USAGE'],
     ['the data folder is in use', () => ['--data', served.data], 'DATA_FOLDER_IN_USE'],
     ['the data folder is a file', (data) => ['--data', path.join(data, KEY)], 'DATA_FOLDER_UNUSABLE'],
     [

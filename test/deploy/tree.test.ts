@@ -121,6 +121,23 @@ describe.each(ENCLAVES)('an enclave (%s)', (target) => {
     }
   });
 
+  const others = target === 'enclave-snp' ? ['simulated-snp', 'simulated-nitro', 'nitro'] : ['simulated-snp', 'snp'];
+  test.each(others)('refuses to be a %s', (platform) => {
+    const main = path.join(tree(target), 'app/enclave/dist/main.js');
+    const data = platform.startsWith('simulated') ? ['--data', path.join(folder, 'keys')] : [];
+    if (platform === 'snp') data.push('--tsm-folder', path.join(folder, 'nowhere'));
+    const args = ['--platform', platform, ...data, '--models', '/', '--listen', 'unix:/x'];
+    const refused = (() => {
+      try {
+        return runInTree(target, [main, ...args]);
+      } catch (error) {
+        const { status, stderr } = error as { status: number; stderr: string };
+        return { status, stderr };
+      }
+    })();
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining('PLATFORM_UNAVAILABLE') });
+  });
+
   test('has one onnxruntime, for the processor only, and it runs', () => {
     const runtimes = paths(target).filter((name) => /onnxruntime.*\.(node|dll|dylib|so[.\d]*)$/.test(name));
     expect(runtimes.map((name) => path.basename(name)).sort()).toEqual([

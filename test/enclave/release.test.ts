@@ -20,6 +20,7 @@ beforeAll(() => {
     alias: {
       '@veritee/protocol': './protocol/index.ts',
       '@veritee/attestation-fixtures': '@veritee/not-in-a-release-image',
+      koffi: '@veritee/broken-library',
     },
     format: 'esm',
     platform: 'node',
@@ -35,6 +36,11 @@ const start = (...args: string[]) =>
 test.each(['simulated-snp', 'simulated-nitro'])('a release enclave refuses to be a %s', (platform) => {
   const { status, stderr } = start('--platform', platform, '--data', path.join(PROGRAMS, 'keys'));
   expect([status, stderr]).toEqual([2, expect.stringContaining('enclave: PLATFORM_UNAVAILABLE: ')]);
+});
+
+test('the thread of /dev/nsm that dies at the start ends the process with a code', () => {
+  const { status, stderr } = start('--platform', 'nitro');
+  expect([status, stderr]).toEqual([2, expect.stringContaining('enclave: PLATFORM_FAILED: ')]);
 });
 
 test('a data folder that cannot be made is a refusal too', () => {

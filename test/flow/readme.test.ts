@@ -37,7 +37,7 @@ function endGroup(shell: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   }
 }
 
-const tools = ['bash', 'curl', 'sha256sum', 'npx'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
+const tools = ['bash', 'curl', 'sha256sum', 'npx', 'python3'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
 if (tools.length > 0) console.warn(`\n!!! ${tools} missing: the README's examples are NOT TESTED !!!\n`);
 
 describe.skipIf(tools.length > 0)("the README's examples", () => {
@@ -45,7 +45,7 @@ describe.skipIf(tools.length > 0)("the README's examples", () => {
   afterAll(remove);
 
   test('run as they are printed, one after the other in one shell', async () => {
-    expect(examples.map(({ name }) => name)).toEqual(['serve', 'proxy', 'client', 'verify', 'sdk', 'archive']);
+    expect(examples.map(({ name }) => name)).toEqual(['serve', 'proxy', 'client', 'verify', 'sdk', 'archive', 'keep']);
     // The folder looks like the repository's root from inside; only the ports, which may be taken here, are others.
     for (const name of ['node_modules', 'docs', 'package.json'])
       symlinkSync(path.join(ROOT, name), path.join(folder, name));
@@ -92,6 +92,7 @@ describe.skipIf(tools.length > 0)("the README's examples", () => {
     const [digest, ...checkpoint] = outputOf('archive').split('\n');
     expect(digest?.split(' ')[0]).toBe(verdict.claims.responseDigest);
     expect(checkpoint[0]).toBe(`veritee/${verdict.claims.session.bootId}`);
+    expect(outputOf('keep')).toContain('heat-stress');
     for (const suffix of ['', '.private.json', '.request', '.response'])
       expect(statSync(path.join(folder, `answer.veritee${suffix}`)).mode & 0o777).toBe(0o600);
     expect(stderr).toContain('SIMULATED');

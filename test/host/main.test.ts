@@ -122,6 +122,8 @@ describe('one host process', () => {
     ['a limit that is no number', [...good, '--max-in-flight', 'many'], '--max-in-flight'],
     ['a limit of zero', [...good, '--max-request-bytes', '0'], '--max-request-bytes'],
     ['a log level that is none', [...good, '--log-level', 'loud'], '--log-level'],
+    ['an endorsement source that is none', [...good, '--endorsements', 'kds'], '--endorsements'],
+    ['a mirror with a query', [...good, '--endorsements', 'https://mirror.example/?x'], '--endorsements'],
     ['an empty value', [...good, '--data', ''], '--data'],
   ])('refuses %s with USAGE and exit status 2', async (_name, args, named) => {
     const host = start(args);

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { FeedOptions } from '../../host/endorsements/feed.ts';
 import { type Host, startHost } from '../../host/host.ts';
-import type { HostLimits } from '../../host/settings.ts';
+import type { EnclaveAddress, EndorsementSource, HostLimits } from '../../host/settings.ts';
 import { SqliteStore } from '../../host/store/sqlite.ts';
 import type { LogRecord, Store } from '../../host/store/store.ts';
-import type { FakeEnclave } from '../support/fake-enclave.ts';
 import type { FakeEvidence, FakeLog } from '../support/fake-log.ts';
 
 export function tempFolder(): string {
@@ -58,9 +58,14 @@ export interface TestHostOptions {
   readonly store?: Store;
   readonly allowPlaintext?: boolean;
   readonly limits?: Partial<HostLimits>;
+  readonly endorsements?: EndorsementSource;
+  readonly feed?: FeedOptions;
 }
 
-export async function hostOf(enclave: FakeEnclave, options: TestHostOptions = {}): Promise<TestHost> {
+export async function hostOf(
+  enclave: { readonly address: EnclaveAddress },
+  options: TestHostOptions = {},
+): Promise<TestHost> {
   const log = new LogLines();
   const host = await startHost(
     {
@@ -69,11 +74,13 @@ export async function hostOf(enclave: FakeEnclave, options: TestHostOptions = {}
       enclave: enclave.address,
       allowPlaintext: options.allowPlaintext ?? true,
       limits: { drainTimeoutMs: 500, ...options.limits },
+      ...(options.endorsements ? { endorsements: options.endorsements } : {}),
     },
     {
       logger: log.logger,
       linkTimings: { idleMs: 5000, minBackOffMs: 10, maxBackOffMs: 100 },
       ...(options.store ? { store: options.store } : {}),
+      ...(options.feed ? { endorsements: options.feed } : {}),
     },
   );
   onTestFinished(() => host.close());
