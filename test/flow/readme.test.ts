@@ -37,7 +37,9 @@ function endGroup(shell: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   }
 }
 
-const tools = ['bash', 'curl', 'sha256sum', 'npx', 'python3'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
+const tools = ['bash', 'curl', 'sha256sum', 'npx', 'python3'].filter(
+  (tool) => spawnSync(tool, ['--version']).status !== 0,
+);
 if (tools.length > 0) console.warn(`\n!!! ${tools} missing: the README's examples are NOT TESTED !!!\n`);
 
 describe.skipIf(tools.length > 0)("the README's examples", () => {
