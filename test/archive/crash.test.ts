@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:
 import path from 'node:path';
 import { leafHash } from '@veritee/protocol';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Archive, checkCompleteness, openArchive, parseAct, putTogether } from '../../archive/index.ts';
+import { type Archive, audit, checkCompleteness, openArchive, parseAct, putTogether } from '../../archive/index.ts';
 import { ingestService } from '../../archive/ingest/index.ts';
 import { bundle, removeBundles } from '../host/bundle.ts';
 import { AT } from '../support/mini-enclave.ts';
@@ -88,11 +88,15 @@ test('killed before every step of an ingest: nothing is lost, nothing half-writt
     expect(await run(folder, step)).toBeNull();
     const archive = await openArchive({ folder, mode: 'write' }, { now: () => NOW, by: 'test' });
     await expectWhole(archive);
+    // Blobs are put before the rows that name them.
+    const { verdict, findings } = await audit(archive);
+    expect([verdict, ...findings.map(({ code }) => code).filter((code) => code !== 'BLOB_UNUSED')]).toEqual(['intact']);
     await ingestService(archive, source, {
       ...{ tenant: 'acme', retentionClass: 'standard' },
       appraiser: await appraiser(archive.blobs, grown.ticks[0]!),
     });
     await expectWhole(archive);
+    expect(await audit(archive)).toMatchObject({ verdict: 'intact', findings: [] });
     expect((await archive.store.boots()).map(({ head }) => head?.size)).toEqual([266]);
     expect(await archive.store.countStatements({ tenant: 'acme' })).toBe(265);
     await archive.close();
