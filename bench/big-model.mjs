@@ -55,7 +55,7 @@ export function bigModel() {
   number(model, 1, 8); // IR version
   sub(model, 7, (graph) => {
     let from = 'input';
-    LAYERS.slice(1).forEach((width, layer) => {
+    LAYERS.slice(1).forEach((_width, layer) => {
       const last = layer === LAYERS.length - 2;
       const sum = last ? 'output' : `sum${layer}`;
       sub(graph, 1, (one) => node(one, 'MatMul', [from, `w${layer}`], `product${layer}`));
