@@ -83,3 +83,34 @@ export async function checkOutputs(paths: readonly string[]): Promise<void> {
 export const say = (text = ''): void => void process.stderr.write(`${text}\n`);
 export const print = (text: string): void => void process.stdout.write(`${text}\n`);
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+export interface Progress {
+  readonly done: number;
+  /** Null when it is not known beforehand. */
+  readonly total: number | null;
+}
+
+function bar(done: number, total: number): string {
+  const filled = Math.round((24 * done) / Math.max(1, total));
+  return `[${'#'.repeat(filled).padEnd(24, '.')}] ${done}/${total}`;
+}
+
+/** One line for each name that is written over, where somebody watches. */
+export function progressBar() {
+  const watched = process.stderr.isTTY;
+  let shown: { readonly name: string; readonly from: number } | null = null;
+  return {
+    show: (name: string, { done, total }: Progress): void => {
+      if (!watched) return;
+      if (shown?.name !== name) {
+        if (shown) say();
+        shown = { name, from: performance.now() };
+      }
+      const rate = Math.round((1000 * done) / Math.max(1, performance.now() - shown.from));
+      process.stderr.write(`\r${name} ${total === null ? done : bar(done, total)}, ${rate}/s  `);
+    },
+    end: (): void => {
+      if (shown) say();
+    },
+  };
+}

@@ -1,4 +1,5 @@
 /** Between the fetch that existing software calls and what is sealed. */
+import { HOP_BY_HOP } from '@veritee/protocol';
 import type { InnerRequest } from './channel.ts';
 import { ClientError } from './errors.ts';
 import type { AnswerOptions } from './options.ts';
@@ -7,21 +8,8 @@ import type { Answer } from './service.ts';
 /** What `fetch` takes, and what only this one knows. */
 export interface FetchInit extends RequestInit, Pick<AnswerOptions, 'timeoutMs' | 'waitFor' | 'onReceipt'> {}
 
-/** About one connection (RFC 9110 §7.6.1), or said by Binary HTTP itself; neither may be in a sealed message. */
-const NOT_SEALED: ReadonlySet<string> = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
+/** About one connection, or said by Binary HTTP itself; neither may be in a sealed message. */
+const NOT_SEALED: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'content-length', 'expect', 'host']);
 
 /** What a field of a sealed message can hold. */
 const SEALABLE_VALUE = /^[\t -~]*$/;

@@ -1,6 +1,6 @@
 /** The two routes whose bytes pass through to the enclave, and what differs between them. */
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { type CodedError, HEADER, OHTTP_MEDIA, ServiceError } from '@veritee/protocol';
+import { type CodedError, HEADER, HOP_BY_HOP, OHTTP_MEDIA, ServiceError } from '@veritee/protocol';
 import { linkRefusal } from './link-messages.ts';
 import { sendInferenceError, sendProblem } from './problem.ts';
 
@@ -22,20 +22,8 @@ export interface RelayedRoute {
   sendError(res: ServerResponse, error: CodedError): void;
 }
 
-/** RFC 9110 §7.6.1: what belongs to one connection; and what is between enclave and host alone. */
-const NOT_RELAYED = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'date',
-  HEADER.entry,
-]);
+/** What belongs to one connection, and what is between enclave and host alone. */
+const NOT_RELAYED = new Set([...HOP_BY_HOP, 'date', HEADER.entry]);
 
 /** The Open Inference Protocol in the clear: only where it was allowed, and only if the enclave allows it too. */
 const clear = (allowed: boolean): RelayedRoute => ({

@@ -36,6 +36,19 @@ export const HEADER = {
   errorCode: 'veritee-error-code',
 } as const;
 
+/** RFC 9110 §7.6.1: fields of one connection, which nobody passes on. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
 export interface LinkHello {
   /** 32 lower-case hex digits. */
   readonly boot: string;

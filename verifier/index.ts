@@ -54,7 +54,7 @@ export {
   readReferenceFile,
   withReferenceValues,
 } from './reference-file.ts';
-export { type Content, html, Markup } from './report/markup.ts';
+export { type Content, html, Markup, table } from './report/markup.ts';
 export { STYLE as REPORT_STYLE } from './report/style.ts';
 export { type ReportOptions, renderHtml } from './report-html.ts';
 export { type Endorsements, readEndorsements } from './snp/endorsements.ts';

@@ -7,7 +7,7 @@ import { type JsonValue, jsonOf } from './appraise/json.ts';
 import type { AttestationResult } from './appraise/result.ts';
 import { ALL_ROWS } from './assess.ts';
 import { drawChain, MARK } from './report/chain.ts';
-import { type Content, html, Markup } from './report/markup.ts';
+import { type Content, html, Markup, table } from './report/markup.ts';
 import { STYLE } from './report/style.ts';
 import { verdictSentence } from './report/words.ts';
 
@@ -94,18 +94,6 @@ function assessed(result: AttestationResult, { file }: ReportOptions): readonly 
     ['existed by', existedBy?.toISOString() ?? 'no outside clock says'],
   ];
 }
-
-const table = (head: readonly string[], rows: readonly (readonly Content[])[]): Markup => html`<table>
-<thead>
-<tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr>
-</thead>
-<tbody>
-${rows.map(
-  (cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>
-`,
-)}</tbody>
-</table>
-`;
 
 const findingsTable = ({ findings }: AttestationResult): Markup =>
   table(

@@ -1,6 +1,6 @@
 /** An audit's report as JSON and as one HTML page: every defect by code, place and one sentence. */
 import { base64, hex, sha256, utf8 } from '@veritee/protocol';
-import { type Content, html, type JsonObject, Markup, REPORT_STYLE } from '@veritee/verifier';
+import { type Content, html, type JsonObject, Markup, REPORT_STYLE, table } from '@veritee/verifier';
 import type { AuditFinding, AuditReport } from './audit.ts';
 import { PASSES } from './passes.ts';
 
@@ -86,18 +86,6 @@ function audited({ archive, head, atMs, figures }: AuditReport): readonly (reado
     ['blobs', number(blobs)],
   ];
 }
-
-const table = (head: readonly string[], rows: readonly (readonly Content[])[]): Markup => html`<table>
-<thead>
-<tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr>
-</thead>
-<tbody>
-${rows.map(
-  (cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>
-`,
-)}</tbody>
-</table>
-`;
 
 const RANK = { critical: 0, warning: 1, info: 2 } as const;
 const MARK = { critical: 'fail', warning: 'skipped', info: 'skipped' } as const;

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import {
-  type AuditProgress,
   type AuditReport,
   audit,
   auditHtml,
@@ -14,7 +13,7 @@ import { fromUtf8 } from '@veritee/protocol';
 import { PRODUCER } from '../ear.ts';
 import { EXIT } from '../exit.ts';
 import { usage } from '../inputs.ts';
-import { checkOutputs, print, printJson, readInput, say, writeOutputs } from '../io.ts';
+import { checkOutputs, print, printJson, progressBar, readInput, writeOutputs } from '../io.ts';
 
 export interface ArchiveAuditOptions {
   readonly archive: string;
@@ -34,9 +33,9 @@ export async function archiveAudit(options: ArchiveAuditOptions): Promise<number
   if (options.report !== undefined) await checkOutputs([options.report]);
   const archive = await openArchive({ folder: options.archive, mode: 'read' });
   const crew = threads === 1 ? thisThread(archive) : new ThreadCrew(options.archive, threads);
-  const bar = progress();
+  const bar = progressBar();
   try {
-    const report = await audit(archive, { crew, heads, onProgress: bar.show });
+    const report = await audit(archive, { crew, heads, onProgress: (progress) => bar.show(progress.pass, progress) });
     bar.end();
     if (options.report !== undefined)
       await writeOutputs([{ path: options.report, content: auditHtml(report, PRODUCER) }]);
@@ -47,27 +46,6 @@ export async function archiveAudit(options: ArchiveAuditOptions): Promise<number
     await crew.close();
     await archive.close();
   }
-}
-
-/** One line that is written over, where somebody watches. */
-function progress() {
-  const watched = process.stderr.isTTY;
-  let pass: { readonly name: string; readonly from: number } = { name: '', from: 0 };
-  return {
-    show: ({ pass: name, done, total }: AuditProgress): void => {
-      if (!watched) return;
-      if (pass.name !== name) {
-        if (pass.name !== '') say();
-        pass = { name, from: performance.now() };
-      }
-      const rate = Math.round((1000 * done) / Math.max(1, performance.now() - pass.from));
-      const filled = Math.round((24 * done) / Math.max(1, total));
-      process.stderr.write(`\r${name} [${'#'.repeat(filled).padEnd(24, '.')}] ${done}/${total}, ${rate}/s  `);
-    },
-    end: (): void => {
-      if (pass.name !== '') say();
-    },
-  };
 }
 
 function printReport({ archive, head, verdict, findings, unlisted, figures }: AuditReport): void {

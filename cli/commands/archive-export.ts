@@ -1,6 +1,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import {
   type Archive,
+  countIn,
   exportBundle,
   exportJsonLines,
   holdsInForce,
@@ -11,7 +12,7 @@ import {
 import { hex } from '@veritee/protocol';
 import { EXIT } from '../exit.ts';
 import { usage } from '../inputs.ts';
-import { checkOutputs, print, printJson } from '../io.ts';
+import { checkOutputs, print, printJson, progressBar } from '../io.ts';
 import { readScope } from './archive-scope.ts';
 import type { ScopeFlags } from './archive-scope-flags.ts';
 
@@ -39,11 +40,15 @@ export async function archiveExport(options: ArchiveExportOptions): Promise<numb
       say(options.json, { receipts }, `${receipts} receipts in ${out}`);
       return EXIT.done;
     }
+    const total = await countIn(archive.store, scope);
+    const bar = progressBar();
     const { receipts, withoutEvidence, evidence, manifest, act } = await exportBundle(archive, out, {
       scope,
       withContent,
       verifier,
+      onProgress: (done) => bar.show('receipts', { done, total }),
     });
+    bar.end();
     say(
       options.json,
       { archive: archive.id, receipts, withoutEvidence, evidence, manifest: hex(manifest), act },

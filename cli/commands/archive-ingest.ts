@@ -15,7 +15,7 @@ import { CodedError, utf8 } from '@veritee/protocol';
 import { AUTHENTICITY } from '@veritee/verifier';
 import { EXIT } from '../exit.ts';
 import { readAnchors, readCrl, readEndorsement, readPolicy, usage } from '../inputs.ts';
-import { print, printJson, readInput, say } from '../io.ts';
+import { print, printJson, progressBar, readInput } from '../io.ts';
 
 export interface ArchiveIngestOptions {
   readonly archive: string;
@@ -67,8 +67,11 @@ export async function archiveIngest(folders: readonly string[], options: Archive
     const common = { appraiser, tenant, retentionClass };
     if (source) await fromService(archive, source, { ...common, expectBoots: options.expectBoot }, totals);
     for (const folder of folders) {
-      const bar = progressBar(folder);
-      const { findings, ...counts } = await ingestFolder(archive, folder, { ...common, onProgress: bar.show });
+      const bar = progressBar();
+      const { findings, ...counts } = await ingestFolder(archive, folder, {
+        ...common,
+        onProgress: (progress) => bar.show(folder, progress),
+      });
       bar.end();
       add(totals, counts, findings);
     }
@@ -96,9 +99,12 @@ async function fromService(
   options: IngestOptions,
   totals: Totals,
 ): Promise<void> {
-  const bar = progressBar(source.name);
+  const bar = progressBar();
   try {
-    const { findings, ...counts } = await ingestService(archive, source, { ...options, onProgress: bar.show });
+    const { findings, ...counts } = await ingestService(archive, source, {
+      ...options,
+      onProgress: (progress) => bar.show(source.name, progress),
+    });
     add(totals, counts, findings);
   } catch (error) {
     // What the service did is not its auditor's usage.
@@ -117,25 +123,6 @@ function add(totals: Totals, counts: Partial<Omit<Totals, 'findings'>>, findings
   for (const name of ['entries', 'evidence', 'attachments', 'files', 'boots'] as const)
     totals[name] += counts[name] ?? 0;
   totals.findings.push(...findings);
-}
-
-/** One line that is written over, where somebody watches. */
-function progressBar(what: string) {
-  const from = performance.now();
-  const watched = process.stderr.isTTY;
-  let shown = false;
-  return {
-    show: ({ done, total }: { readonly done: number; readonly total: number }): void => {
-      if (!watched) return;
-      const rate = Math.round((1000 * done) / Math.max(1, performance.now() - from));
-      const filled = Math.round((24 * done) / Math.max(1, total));
-      process.stderr.write(`\r${what} [${'#'.repeat(filled).padEnd(24, '.')}] ${done}/${total}, ${rate}/s  `);
-      shown = true;
-    },
-    end: (): void => {
-      if (shown) say();
-    },
-  };
 }
 
 async function report(archive: Archive, totals: Totals, json: boolean): Promise<number> {

@@ -15,7 +15,7 @@ import {
 } from '@veritee/archive';
 import { EXIT } from '../exit.ts';
 import { usage } from '../inputs.ts';
-import { print, printJson, readInput } from '../io.ts';
+import { print, printJson, progressBar, readInput } from '../io.ts';
 import { readScope } from './archive-scope.ts';
 import type { ScopeFlags } from './archive-scope-flags.ts';
 
@@ -89,9 +89,10 @@ export async function archivePurge(options: ArchivePurgeOptions): Promise<number
   const isScoped = Object.keys(scopeToJson(scope)).length > 0;
   if (isScoped === options.expired) throw usage('expired', 'either --expired, or what is to be erased');
   return within(options.archive, 'write', async (archive) => {
-    const done = options.expired
-      ? await purgeExpired(archive, { reason, dryRun })
-      : await purgeScope(archive, scope, { reason, dryRun });
+    const bar = progressBar();
+    const asked = { reason, dryRun, onProgress: (done: number) => bar.show('receipts', { done, total: null }) };
+    const done = options.expired ? await purgeExpired(archive, asked) : await purgeScope(archive, scope, asked);
+    bar.end();
     say(json, { dryRun, ...done }, purgedText(done, dryRun));
   });
 }

@@ -33,3 +33,16 @@ const render = (content: Content): string => {
 /** A template whose own text is markup and whose values are content. */
 export const html = (own: TemplateStringsArray, ...values: readonly Content[]): Markup =>
   new Markup(own.map((part, i) => part + (i < values.length ? render(values[i] as Content) : '')).join(''));
+
+/** With a row of headings. */
+export const table = (head: readonly string[], rows: readonly (readonly Content[])[]): Markup => html`<table>
+<thead>
+<tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr>
+</thead>
+<tbody>
+${rows.map(
+  (cells) => html`<tr>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>
+`,
+)}</tbody>
+</table>
+`;
