@@ -89,12 +89,13 @@ export class Broker {
   readonly #tokens: Tokens;
   readonly #now: () => Date;
 
-  /** @throws TypeError no resource, or a key that is not 32 bytes */
+  /** @throws TypeError no resource, or a key that is not 32 bytes; CodedError POLICY_INVALID a policy that takes any program */
   constructor(options: BrokerOptions) {
     const { resources, now = () => new Date(), clock = () => performance.now(), tokenKey, issuer } = options;
     if (resources.size === 0) throw new TypeError('resources: a broker without keys');
-    for (const [path, { key }] of resources) {
+    for (const [path, { key, policy }] of resources) {
       if (key.length !== SEALED_KEY_BYTES) throw new TypeError(`resources: ${path}: want ${SEALED_KEY_BYTES} bytes`);
+      refuseAnyProgram(path, policy);
     }
     const { maxSessions, sessionMs, burst, perSecond } = { ...BROKER_LIMITS, ...options.limits };
     this.#options = options;
@@ -206,6 +207,20 @@ export class Broker {
 
   #tell(event: Pick<BrokerEvent, 'event'> & Partial<BrokerEvent>): void {
     this.#options.onEvent?.({ code: null, findings: [], resource: null, defect: null, ...event });
+  }
+}
+
+/** Whoever starts a program of their own on a genuine chip would meet it, and be given the key. */
+function refuseAnyProgram(path: string, { id, sevSnp, nitro }: AppraisalPolicy): void {
+  for (const rules of [sevSnp, nitro]) {
+    if (rules === 'refuse' || rules.referenceValues !== 'any-unidentified-program') continue;
+    throw new CodedError(
+      'POLICY_INVALID',
+      `${path}: policy ${id} takes any program: name the builds that may have the key`,
+      {
+        field: path,
+      },
+    );
   }
 }
 

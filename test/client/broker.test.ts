@@ -7,7 +7,7 @@ import type { TokenKey } from '../../client/broker/grant.ts';
 import { BrokerKeys } from '../../enclave/keys/broker.ts';
 import { encodeKbsAttestation, type KbsTee, kbsReportData, type TeeKey } from '../../protocol/kbs.ts';
 import { parseKeyId } from '../../protocol/sealed-model.ts';
-import { type AppraisalPolicy, parsePolicy } from '../../verifier/index.ts';
+import { type AppraisalPolicy, AUTHENTICITY, parsePolicy } from '../../verifier/index.ts';
 import { type KeyPlatform, nitroPlatform, snpPlatform } from '../support/key-platform.ts';
 
 const platforms: Record<KbsTee, KeyPlatform> = {} as never;
@@ -365,3 +365,17 @@ describe('the door', () => {
     expect(() => make({ [PATH]: { key: new Uint8Array(16), policy: platforms.snp.policy } })).toThrow(TypeError);
   });
 });
+
+test.each(['sevSnp', 'nitro'] as const)(
+  'a policy that takes any program, on %s, is refused before anything is served',
+  (name) => {
+    const tee = name === 'nitro' ? 'nitro' : 'snp';
+    const draft = JSON.parse(JSON.stringify(platforms[tee].draft));
+    draft[name].referenceValues = 'any-unidentified-program';
+    const open = { key, policy: parsePolicy(draft) };
+    expect(() => make({ [PATH]: open })).toThrow(expect.objectContaining({ code: 'POLICY_INVALID', field: PATH }));
+    expect(() => make({ [PATH]: { key, policy: AUTHENTICITY } })).toThrow(
+      expect.objectContaining({ code: 'POLICY_INVALID' }),
+    );
+  },
+);
